@@ -1,0 +1,80 @@
+//! How far the run has come: read by `main` when the deadline passes, and told to the user by `--verbose`.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::proxy::Route;
+
+/// What is being done, in the order in which it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Reading the key and the settings.
+    Start,
+    /// Resolving the name of the service or of the proxy.
+    Resolve,
+    /// Connecting to the service.
+    Connect,
+    /// Connecting to the proxy, and through it.
+    Proxy,
+    /// TLS handshake with the service.
+    Tls,
+    /// The request is sent, the head of the reply is awaited.
+    Reply,
+    /// The body of the reply is awaited.
+    Body,
+}
+
+const STAGES: [Stage; 7] =
+    [Stage::Start, Stage::Resolve, Stage::Connect, Stage::Proxy, Stage::Tls, Stage::Reply, Stage::Body];
+
+/// Shared between the worker, which writes it, and `main`, which reads it.
+#[derive(Debug)]
+pub struct Progress {
+    verbose: bool,
+    stage: AtomicU8,
+    route: OnceLock<Route>,
+}
+
+impl Progress {
+    /// At the start; with `verbose`, [`note`](Self::note) speaks.
+    pub fn new(verbose: bool) -> Progress {
+        Progress { verbose, stage: AtomicU8::new(Stage::Start as u8), route: OnceLock::new() }
+    }
+
+    /// Records that `stage` has begun.
+    pub fn reach(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// What is being done now.
+    pub fn stage(&self) -> Stage {
+        STAGES[usize::from(self.stage.load(Ordering::Relaxed)).min(STAGES.len() - 1)]
+    }
+
+    /// The proxy that the request goes through, without its password.
+    pub fn proxy(&self) -> Option<&str> {
+        self.route.get().map(|route| route.label.as_str())
+    }
+
+    /// Records the proxy, if there is one.
+    pub(super) fn route(&self, route: Option<Route>) {
+        match &route {
+            Some(route) => self.note(format_args!("proxy: {} (from {})", route.label, route.variable)),
+            None => self.note("proxy: none"),
+        }
+        if let Some(route) = route {
+            // Set once a run; a second value can't come.
+            let _ = self.route.set(route);
+        }
+    }
+
+    /// Says a line of `--verbose` on standard error. If nobody can read it, nothing is lost.
+    pub fn note(&self, line: impl Display) {
+        if self.verbose {
+            let _ = writeln!(io::stderr(), "* {line}");
+        }
+    }
+}

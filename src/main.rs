@@ -1,0 +1,119 @@
+//! `clado-credits` says how many Clado API credits are left, and says a number only when it measured one.
+//!
+//! This file parses, runs and ends: the only one that writes errors and picks the exit code. The work is
+//! elsewhere, and data flows one way: arguments, key and address, request, reply, output.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic"))]
+
+mod api;
+mod cli;
+mod endpoint;
+mod error;
+#[cfg(test)]
+mod generated;
+mod key;
+mod output;
+mod reply;
+mod text;
+mod transport;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use crate::api::Reply;
+use crate::cli::{Args, Stop};
+use crate::error::{Error, Exit};
+use crate::output::Form;
+use crate::transport::{Progress, Stage};
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let (json, result) = match Args::parse_env() {
+        Ok(args) => (args.json, run(&args, started)),
+        Err(stop) => (false, answer(stop)),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let error = error.downcast().unwrap_or_else(|other| Error::Internal(format!("{other:#}")));
+            complain(&error.report(json));
+            error.exit().into()
+        }
+    }
+}
+
+/// The program: settings, one question to the service, its answer printed and judged.
+fn run(args: &Args, started: Instant) -> anyhow::Result<Exit> {
+    if let Some(shell) = args.completions {
+        return answer(Stop::Answer(shell.script().to_owned()));
+    }
+    let endpoint = match args.endpoint() {
+        Ok(endpoint) => endpoint,
+        Err(stop) => return answer(stop),
+    };
+    let source = args.key_source().ok_or(Error::NoKey)?;
+    let progress = Arc::new(Progress::new(args.verbose));
+    let reply = ask(args, started, endpoint, source, progress)?;
+
+    let short = args.min.is_some_and(|minimum| i128::from(reply.credits) < i128::from(minimum));
+    let form = match args {
+        Args { json: true, .. } => Form::Json,
+        Args { plain: true, .. } => Form::Plain,
+        Args { quiet: true, .. } => Form::Quiet,
+        _ => Form::Table { colour: output::colour(args.color), short },
+    };
+    output::emit(&output::render(&reply, form, Timestamp::now())).map_err(Error::Output)?;
+    match args.min {
+        Some(minimum) if short => Err(Error::BelowMinimum { credits: reply.credits, minimum }.into()),
+        _ => Ok(Exit::Success),
+    }
+}
+
+/// Asks on a thread of its own, and gives up at the deadline wherever that thread may be: reading the key from
+/// a pipe, in the resolver, in a proxy's answer. What it holds ends with the process.
+fn ask(
+    args: &Args,
+    started: Instant,
+    endpoint: endpoint::Endpoint,
+    source: key::Source,
+    progress: Arc<Progress>,
+) -> anyhow::Result<Reply> {
+    let host = endpoint.name().to_owned();
+    let (sender, receiver) = mpsc::channel();
+    let watched = progress.clone();
+    let work = move || sender.send(api::fetch(&endpoint, &source, &progress));
+    thread::Builder::new().spawn(work).context("could not start a thread")?;
+    let reply = receiver.recv_timeout(args.timeout.saturating_sub(started.elapsed()));
+    reply
+        .unwrap_or_else(|_| {
+            let stage = watched.stage();
+            let peer = watched.proxy().filter(|_| stage == Stage::Proxy).map_or(host, str::to_owned);
+            Err(Error::Timeout { peer, stage, after: args.timeout })
+        })
+        .map_err(Into::into)
+}
+
+/// Ends a run that asks nothing of the service.
+fn answer(stop: Stop) -> anyhow::Result<Exit> {
+    match stop {
+        Stop::Answer(text) => {
+            output::emit(text.as_bytes()).map_err(Error::Output)?;
+            Ok(Exit::Success)
+        }
+        Stop::Usage(text) => {
+            complain(&text);
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+/// Writes to standard error. If that fails there is nobody left to tell; the exit code still does.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,5 @@
+//! The promises of the program, tested through the real binary and real sockets: a module for each.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
+mod common;

@@ -82,6 +82,13 @@ fn build() -> anyhow::Result<PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // What `cargo run` sets for this example would make build scripts that look at it run again.
+    for (name, _) in env::vars_os() {
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(b"CARGO_PKG_") || bytes.starts_with(b"CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
     if !cargo.status().context("could not start cargo")?.success() {
         bail!("could not build {}", env!("CARGO_PKG_NAME"));
     }

@@ -138,3 +138,77 @@ fn stdout() -> io::Result<File> {
 fn stdout() -> io::Result<io::Stdout> {
     Ok(io::stdout())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: &str = "2026-07-01T12:00:00Z";
+
+    fn shown(credits: i64, last_topup: Option<&str>, form: Form) -> String {
+        let reply = Reply { body: Vec::new(), credits, last_topup: last_topup.map(str::to_owned) };
+        String::from_utf8(render(&reply, form, NOW.parse().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_two_aligned_lines() {
+        let form = Form::Table { colour: false, short: false };
+        assert_eq!(
+            shown(247, Some("2024-01-15T10:30:00Z"), form),
+            "Credits      247\nLast top-up  2024-01-15 10:30 UTC (2 years ago)\n"
+        );
+        assert_eq!(shown(0, None, form), "Credits      0\nLast top-up  never\n");
+    }
+
+    #[test]
+    fn colour_is_for_the_number_and_the_age() {
+        let sent = Some("2026-06-30T12:00:00Z");
+        for (credits, short, number) in [
+            (5, false, "\u{1b}[1m5\u{1b}[0m"),
+            (5, true, "\u{1b}[31m5\u{1b}[0m"),
+            (0, false, "\u{1b}[31m0\u{1b}[0m"),
+            (-5, false, "\u{1b}[31m-5\u{1b}[0m"),
+        ] {
+            let table = shown(credits, sent, Form::Table { colour: true, short });
+            let expected = format!(
+                "Credits      {number}\nLast top-up  2026-06-30 12:00 UTC \u{1b}[2m(1 day ago)\u{1b}[0m\n"
+            );
+            assert_eq!(table, expected);
+        }
+    }
+
+    #[test]
+    fn timestamps_are_shown_in_utc_with_their_age_or_as_sent() {
+        for (sent, expected) in [
+            ("2026-07-01T11:59:30Z", "2026-07-01 11:59 UTC (just now)"),
+            ("2026-07-01T12:00:00Z", "2026-07-01 12:00 UTC (just now)"),
+            ("2026-07-01T11:59:00Z", "2026-07-01 11:59 UTC (1 minute ago)"),
+            ("2026-07-01T09:30:00.123456", "2026-07-01 09:30 UTC (2 hours ago)"),
+            ("2026-07-01T00:30:00+05:30", "2026-06-30 19:00 UTC (17 hours ago)"),
+            ("2026-06-28 12:00:00-00:00", "2026-06-28 12:00 UTC (3 days ago)"),
+            ("2026-06-01T12:00:00Z", "2026-06-01 12:00 UTC (1 month ago)"),
+            ("2024-07-02", "2024-07-02 00:00 UTC (1 year ago)"),
+            ("2026-07-01T12:00:01Z", "2026-07-01 12:00 UTC"),
+            ("2031-01-01T00:00:00Z", "2031-01-01 00:00 UTC"),
+            ("yesterday", "yesterday"),
+            ("1705314600", "1705314600"),
+            ("2024-13-45T99:99:99Z", "2024-13-45T99:99:99Z"),
+        ] {
+            let table = shown(1, Some(sent), Form::Table { colour: false, short: false });
+            assert_eq!(table.lines().last().unwrap(), format!("Last top-up  {expected}"), "{sent}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn whatever_the_timestamp_the_table_has_two_lines(
+            sent in "\\PC{0,40}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[Z+-][0-9:]{0,5}|-?[0-9]{1,6}-[0-9]{2}-[0-9]{2}",
+        ) {
+            let table = shown(1, Some(&sent), Form::Table { colour: false, short: false });
+            prop_assert_eq!(table.matches('\n').count(), 2);
+            prop_assert!(table.starts_with("Credits      1\nLast top-up"));
+        }
+    }
+}

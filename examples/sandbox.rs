@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, bail};
-use mockito::{Matcher, ServerGuard};
+use mockito::{Request, ServerGuard};
 
 /// The key that a command gets when the environment holds none of the sandbox's.
 const KEY: &str = "lk_sandbox";
@@ -61,17 +61,20 @@ fn main() -> ExitCode {
 
 fn start() -> ServerGuard {
     let mut server = mockito::Server::new();
-    let mut reply = |authorization: Matcher, status, body| {
-        let request = server.mock("GET", "/api/credits").match_header("authorization", authorization);
-        request.with_status(status).with_header("content-type", "application/json").with_body(body).create();
-    };
-    for (key, status, body) in REPLIES {
-        reply(Matcher::Exact(format!("Bearer {key}")), status, body);
-    }
-    // The first that matches answers, so what is for any other key comes last.
-    let (_, status, body) = REPLIES[2];
-    reply(Matcher::Any, status, body);
     server
+        .mock("GET", "/api/credits")
+        .with_status_code_from_request(|request| reply(request).0)
+        .with_header("content-type", "application/json")
+        .with_body_from_request(|request| reply(request).1.into())
+        .create();
+    server
+}
+
+fn reply(request: &Request) -> (usize, &'static str) {
+    let headers = request.header("authorization");
+    let key = headers.first().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let (_, status, body) = REPLIES.into_iter().find(|(known, ..)| key == Some(known)).unwrap_or(REPLIES[2]);
+    (status, body)
 }
 
 /// Builds the program as this example was built, and returns where it is.

@@ -29,6 +29,8 @@ pub struct Reply {
     pub credits: i64,
     /// When credits were last bought, as sent, fit to print; `None` for never.
     pub last_topup: Option<String>,
+    /// The body repeats the key, or a good part of it, and must not be printed.
+    pub holds_key: bool,
 }
 
 /// Asks `endpoint` for the balance of the key in `source`: one request, no redirects, no retries.
@@ -63,12 +65,9 @@ pub fn fetch(endpoint: &Endpoint, source: &Source, progress: &Arc<Progress>) -> 
 /// Reads a 200.
 fn read(body: Vec<u8>, key: &Key) -> Result<Reply, Error> {
     let Balance { credits, last_topup } = Balance::parse(&body).map_err(Error::NoBalance)?;
-    let secret = key.expose().as_bytes();
-    if body.windows(secret.len()).any(|window| window == secret) {
-        return Err(Error::KeyInReply);
-    }
     let last_topup = last_topup.map(|sent| text::from_server(&sent, key.expose()));
-    Ok(Reply { body, credits, last_topup })
+    let holds_key = text::holds_part(&body, key.expose());
+    Ok(Reply { body, credits, last_topup, holds_key })
 }
 
 /// Reads anything but a 200. The status is what counts: a body that can't be read costs only the words.

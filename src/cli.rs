@@ -32,8 +32,9 @@ use crate::text;
 pub struct Args {
     /// Print the API's JSON, unchanged
     ///
-    /// The body is checked first, so what is printed always parses and holds an integer `credits`. Errors
-    /// become one line of JSON on standard error.
+    /// What is printed always parses and holds an integer "credits".
+    ///
+    /// Errors become one line of JSON on standard error.
     #[arg(long, group = "form")]
     pub json: bool,
 
@@ -53,13 +54,14 @@ pub struct Args {
     #[arg(
         long,
         value_name = "CREDITS",
+        value_hint = ValueHint::Other,
         allow_negative_numbers = true,
         value_parser = |text: &str| text.parse::<u64>().map_err(|_| "not a whole number of credits")
     )]
     pub min: Option<u64>,
 
-    /// The key itself; other users of the machine can see it [env: CLADO_API_KEY]
-    #[arg(long, value_name = "KEY", conflicts_with = "api_key_file")]
+    /// The key itself; other users of the machine see it [env: CLADO_API_KEY]
+    #[arg(long, value_name = "KEY", value_hint = ValueHint::Other, conflicts_with = "api_key_file")]
     api_key: Option<OsString>,
 
     /// Read the key from PATH, or from standard input where PATH is -
@@ -72,10 +74,11 @@ pub struct Args {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     api_url: Option<String>,
 
-    /// Give up after this long, the whole run counted; decimals allowed
+    /// Give up after this long, the whole run; decimals allowed
     #[arg(
         long,
         value_name = "SECONDS",
+        value_hint = ValueHint::Other,
         default_value = "30",
         allow_negative_numbers = true,
         value_parser = seconds
@@ -204,10 +207,9 @@ pub fn command() -> clap::Command {
 }
 
 /// The variables as `--help` and the man page list them.
-pub const ENVIRONMENT: &str = "\
-  CLADO_API_KEY   the API key
+pub const ENVIRONMENT: &str = "  CLADO_API_KEY   the API key
   CLADO_API_URL   the base URL
-  HTTPS_PROXY     the proxy, as http://[user:password@]host:port; https, socks4, socks5 and socks5h too
+  HTTPS_PROXY     the proxy: [http|https|socks4|socks5|socks5h://][user:password@]host:port
   ALL_PROXY       the same, where HTTPS_PROXY is not set
   NO_PROXY        what to reach without the proxy: names, addresses, ranges, or *
   SSL_CERT_FILE   certificates (PEM) to trust instead of the operating system's

@@ -68,6 +68,9 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<Exit> {
         Args { quiet: true, .. } => Form::Quiet,
         _ => Form::Table { colour: output::colour(args.color), short },
     };
+    if form == Form::Json && reply.holds_key {
+        return Err(Error::KeyInReply.into());
+    }
     output::emit(&output::render(&reply, form, Timestamp::now())).map_err(Error::Output)?;
     match args.min {
         Some(minimum) if short => Err(Error::BelowMinimum { credits: reply.credits, minimum }.into()),

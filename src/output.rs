@@ -147,7 +147,8 @@ mod tests {
     const NOW: &str = "2026-07-01T12:00:00Z";
 
     fn shown(credits: i64, last_topup: Option<&str>, form: Form) -> String {
-        let reply = Reply { body: Vec::new(), credits, last_topup: last_topup.map(str::to_owned) };
+        let reply =
+            Reply { body: Vec::new(), credits, last_topup: last_topup.map(str::to_owned), holds_key: false };
         String::from_utf8(render(&reply, form, NOW.parse().unwrap())).unwrap()
     }
 

@@ -60,6 +60,13 @@ pub fn redact(text: &str, secret: &str) -> String {
     shown
 }
 
+/// Whether `bytes` hold twelve characters in a row of `secret`, or all of a shorter one. Fewer may be a hint to
+/// which key it is, and are no loss.
+pub fn holds_part(bytes: &[u8], secret: &str) -> bool {
+    let length = 12.min(secret.len()).max(1);
+    bytes.windows(length).any(|run| secret.as_bytes().windows(length).any(|part| part == run))
+}
+
 /// Whether `text` has the look of an API key, so that it must not be repeated where a key does not belong.
 pub fn looks_like_key(text: &str) -> bool {
     text.contains("lk_") || text.contains("sk-")
@@ -116,6 +123,15 @@ mod tests {
         assert_eq!(redact("five: real_", KEY), "five: real_");
         assert_eq!(redact("the key abc", "abc"), "the key (redacted)");
         assert_eq!(redact("no secret", ""), "no secret");
+    }
+
+    #[test]
+    fn a_body_is_held_back_for_a_long_part_of_the_key_only() {
+        assert!(holds_part(b"{\"key\": \"lk_test_not_a_real_key\"}", KEY));
+        assert!(holds_part(b"_test_not_a_", KEY));
+        assert!(!holds_part(b"_test_not_a\n lk_test", KEY));
+        assert!(holds_part(b"abc", "abc"));
+        assert!(!holds_part(b"", KEY));
     }
 
     #[test]

@@ -3,3 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 
 mod common;
+
+mod completions;
+mod docs;
+mod exit_codes;
+mod json_errors;
+mod key;
+mod output;
+mod replies;
+mod request;
+mod streams;
+mod usage;

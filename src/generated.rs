@@ -3,7 +3,6 @@
 //!
 //! `cargo test generated` says what has drifted; `REPAIR=1 cargo test generated` writes it anew.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -57,7 +56,7 @@ fn check_or_repair(file: &str, expected: &str) {
 
 fn man_page() -> String {
     let command = cli::command();
-    let man = Man::new(command.clone()).manual("User Commands");
+    let man = Man::new(command).title("CLADO-CREDITS").date(RELEASED).manual("User Commands");
     let mut page = Vec::new();
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
@@ -71,10 +70,11 @@ fn man_page() -> String {
     sections.text([roman("5, 6 and 7 are worth trying again later.")]);
     sections.control("SH", ["ENVIRONMENT"]);
     list(&mut sections, cli::ENVIRONMENT);
-    sections.control("PP", []);
-    sections.text([roman(
-        "Proxy variables are read in lower case first, as curl reads them. A blank variable counts as unset.",
-    )]);
+    sections.control("SH", ["NETWORK"]);
+    for paragraph in NETWORK {
+        sections.control("PP", []);
+        sections.text([roman(*paragraph)]);
+    }
     sections.control("SH", ["FILES"]);
     sections.text([roman(
         "There is no configuration file. The certificates to trust are the operating system's, \
@@ -89,11 +89,11 @@ fn man_page() -> String {
     sections.control("SH", ["SEE ALSO"]);
     sections.text([bold("curl"), roman("(1), "), bold("jq"), roman("(1)")]);
     sections.to_writer(&mut page).unwrap();
-    // The generator ends some lines in blanks.
-    String::from_utf8(page).unwrap().lines().fold(String::new(), |mut page, line| {
-        writeln!(page, "{}", line.trim_end()).unwrap();
-        page
-    })
+    // Each part comes with the same preamble, and some lines end in blanks.
+    let page = String::from_utf8(page).unwrap();
+    let (preamble, page) = page.split_at(page.find(".TH").unwrap());
+    let page = page.replace(preamble, "");
+    page.lines().fold(preamble.to_owned(), |page, line| page + line.trim_end() + "\n")
 }
 
 /// Sets lines of two columns as a list.
@@ -105,6 +105,22 @@ fn list(page: &mut Roff, lines: &str) {
         page.text([roman(text.trim())]);
     }
 }
+
+/// When this version was released.
+const RELEASED: &str = "2026-11-22";
+
+const NETWORK: &[&str] = &[
+    "Proxy variables are read as curl reads them: in lower case first, http_proxy for plain http only, 1080 being the \
+     port where none is given. A value that can't be understood is an error, not a direct connection. The key of an \
+     https request is not seen by the proxy.",
+    "Certificates are checked against the operating system's store. SSL_CERT_FILE and SSL_CERT_DIR replace it. A \
+     blank variable counts as unset.",
+    "--timeout bounds the whole run, from the first look at the key to the last byte of the reply.",
+    "Known differences from curl: no NTLM or Negotiate; no server certificate that has only a common name or is \
+     CA:TRUE; no TRUSTED CERTIFICATE blocks; TLS 1.2 and 1.3 with ECDHE only; no HTTP/2; host names in ASCII; at most \
+     64 KiB of head, 128 header lines and 64 KiB of body; behind a SOCKS proxy addresses are tried in turn, not in a \
+     race.",
+];
 
 const EXAMPLES: &[(&str, &str)] = &[
     ("Show the balance, with the key from CLADO_API_KEY:", "clado-credits"),

@@ -71,8 +71,10 @@ fn man_page() -> String {
     sections.control("SH", ["ENVIRONMENT"]);
     list(&mut sections, cli::ENVIRONMENT);
     sections.control("SH", ["NETWORK"]);
-    for paragraph in NETWORK {
-        sections.control("PP", []);
+    for (n, paragraph) in NETWORK.iter().enumerate() {
+        if n > 0 {
+            sections.control("PP", []);
+        }
         sections.text([roman(*paragraph)]);
     }
     sections.control("SH", ["FILES"]);

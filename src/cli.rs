@@ -68,10 +68,17 @@ pub struct Args {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     api_key_file: Option<PathBuf>,
 
-    /// Base URL [env: CLADO_API_URL] [default: https://search.clado.ai]
-    ///
-    /// A path in it is kept. Plain http is allowed only to this machine.
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(
+        long,
+        value_name = "URL",
+        value_hint = ValueHint::Url,
+        help = format!("Base URL [env: {}] [default: {}]", endpoint::VARIABLE, endpoint::DEFAULT_URL),
+        long_help = format!(
+            "Base URL [env: {}] [default: {}]\n\nA path in it is kept. Plain http is allowed only to this machine.",
+            endpoint::VARIABLE,
+            endpoint::DEFAULT_URL
+        )
+    )]
     api_url: Option<String>,
 
     /// Give up after this long, the whole run; decimals allowed

@@ -2,9 +2,10 @@
 //!
 //! How the service is reached is in `transport`, how a body is read in `reply.rs`.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -47,16 +48,17 @@ pub fn fetch(endpoint: &Endpoint, source: &Source, progress: &Arc<Progress>) -> 
     let url = text::redact(&endpoint.uri().to_string(), key.expose());
     progress.note(format_args!("GET {url}, Authorization: Bearer {}", text::REDACTED));
 
+    let started = Instant::now();
     let failed = |error| classify(error, endpoint, progress);
     let (head, mut body) =
         agent.get(endpoint.uri()).header(AUTHORIZATION, bearer).call().map_err(failed)?.into_parts();
-    progress.note(format_args!("HTTP {}", head.status.as_u16()));
+    progress.note(format_args!("HTTP {} after {} ms", head.status.as_u16(), started.elapsed().as_millis()));
     progress.reach(Stage::Body);
     if head.status != 200 {
         return Err(refusal(head.status.as_u16(), &head.headers, &mut body, endpoint, &key, source));
     }
-    if let Some(encoding) = header(&head.headers, CONTENT_ENCODING).filter(|name| *name != "identity") {
-        return Err(Error::Compressed(text::from_server(encoding, key.expose())));
+    if let Some(encoding) = header(&head.headers, CONTENT_ENCODING).filter(|name| name != "identity") {
+        return Err(Error::Compressed(text::from_server(&encoding, key.expose())));
     }
     let body = body.with_config().limit(MAX_BODY).read_to_vec().map_err(failed)?;
     read(body, &key)
@@ -81,12 +83,12 @@ fn refusal(
 ) -> Error {
     let shown = |sent: &str| text::from_server(sent, key.expose());
     if let (300..=399, Some(location)) = (status, header(headers, LOCATION)) {
-        return Error::Redirect { host: endpoint.name().to_owned(), location: shown(location), status };
+        return Error::Redirect { host: endpoint.name().to_owned(), location: shown(&location), status };
     }
     let mut bytes = Vec::new();
     let _ = body.as_reader().take(MAX_BODY).read_to_end(&mut bytes);
     let retry_after = (status == 429)
-        .then(|| reply::retry_after(&bytes, header(headers, RETRY_AFTER), SystemTime::now()))
+        .then(|| reply::retry_after(&bytes, header(headers, RETRY_AFTER).as_deref(), SystemTime::now()))
         .flatten();
     Error::Status {
         status,
@@ -96,8 +98,10 @@ fn refusal(
     }
 }
 
-fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
+/// A header's value, be it in whatever encoding; `None` when it is missing or blank.
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
+    let value = String::from_utf8_lossy(headers.get(name)?.as_bytes().trim_ascii());
+    Some(value).filter(|value| !value.is_empty())
 }
 
 /// Sorts the errors of the exchange: what the connection has to answer for, and what the reply.

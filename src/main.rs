@@ -19,11 +19,12 @@ mod transport;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 
 use crate::api::Reply;
@@ -92,14 +93,15 @@ fn ask(
     let watched = progress.clone();
     let work = move || sender.send(api::fetch(&endpoint, &source, &progress));
     thread::Builder::new().spawn(work).context("could not start a thread")?;
-    let reply = receiver.recv_timeout(args.timeout.saturating_sub(started.elapsed()));
-    reply
-        .unwrap_or_else(|_| {
+    match receiver.recv_timeout(args.timeout.saturating_sub(started.elapsed())) {
+        Ok(reply) => Ok(reply?),
+        Err(RecvTimeoutError::Timeout) => {
             let stage = watched.stage();
             let peer = watched.proxy().filter(|_| stage == Stage::Proxy).map_or(host, str::to_owned);
-            Err(Error::Timeout { peer, stage, after: args.timeout })
-        })
-        .map_err(Into::into)
+            Err(Error::Timeout { peer, stage, after: args.timeout }.into())
+        }
+        Err(RecvTimeoutError::Disconnected) => bail!("the request ended without a result"),
+    }
 }
 
 /// Ends a run that asks nothing of the service.

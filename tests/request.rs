@@ -90,12 +90,19 @@ fn verbose_says_what_is_sent_where_but_not_the_key() {
     let server = crate::common::api(200, r#"{"credits": 5}"#);
     for flag in ["-v", "--verbose"] {
         let (url, address) = (server.url(), server.host_with_port());
-        asking(&url).args([flag, "--plain"]).assert().code(0).stdout("5\n").stderr(format!(
-            "* key: from CLADO_API_KEY\n\
-             * proxy: none\n\
-             * GET {url}/api/credits, Authorization: Bearer (redacted)\n\
-             * connected to {address}\n\
-             * HTTP 200\n"
-        ));
+        let run = asking(&url).args([flag, "--plain"]).assert().code(0).stdout("5\n");
+        let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+        let (before, time) = said.split_once(" after ").unwrap();
+        assert_eq!(
+            before,
+            format!(
+                "* key: from CLADO_API_KEY\n\
+                 * proxy: none\n\
+                 * GET {url}/api/credits, Authorization: Bearer (redacted)\n\
+                 * connected to {address}\n\
+                 * HTTP 200"
+            )
+        );
+        assert!(time.strip_suffix(" ms\n").unwrap().bytes().all(|b| b.is_ascii_digit()), "{time}");
     }
 }

@@ -22,10 +22,10 @@ Register-ArgumentCompleter -Native -CommandName 'clado-credits' -ScriptBlock {
     $completions = @(switch ($command) {
         'clado-credits' {
             [CompletionResult]::new('--min', '--min', [CompletionResultType]::ParameterName, 'Exit 1 when fewer than CREDITS remain')
-            [CompletionResult]::new('--api-key', '--api-key', [CompletionResultType]::ParameterName, 'The key itself; other users of the machine see it [env: CLADO_API_KEY]')
+            [CompletionResult]::new('--api-key', '--api-key', [CompletionResultType]::ParameterName, 'The key itself; other users of the machine can see it [env: CLADO_API_KEY]')
             [CompletionResult]::new('--api-key-file', '--api-key-file', [CompletionResultType]::ParameterName, 'Read the key from PATH, or from standard input where PATH is -')
             [CompletionResult]::new('--api-url', '--api-url', [CompletionResultType]::ParameterName, 'Base URL [env: CLADO_API_URL] [default: https://search.clado.ai]')
-            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up after this long, the whole run; decimals allowed')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up after this long, the whole run counted; decimals allowed')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the table: auto, always, never')
             [CompletionResult]::new('--completions', '--completions', [CompletionResultType]::ParameterName, 'Print the completion script: bash, zsh, fish, powershell, elvish')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print the API''s JSON, unchanged')

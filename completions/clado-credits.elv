@@ -19,10 +19,10 @@ set edit:completion:arg-completer[clado-credits] = {|@words|
     var completions = [
         &'clado-credits'= {
             cand --min 'Exit 1 when fewer than CREDITS remain'
-            cand --api-key 'The key itself; other users of the machine see it [env: CLADO_API_KEY]'
+            cand --api-key 'The key itself; other users of the machine can see it [env: CLADO_API_KEY]'
             cand --api-key-file 'Read the key from PATH, or from standard input where PATH is -'
             cand --api-url 'Base URL [env: CLADO_API_URL] [default: https://search.clado.ai]'
-            cand --timeout 'Give up after this long, the whole run; decimals allowed'
+            cand --timeout 'Give up after this long, the whole run counted; decimals allowed'
             cand --color 'Colour the table: auto, always, never'
             cand --completions 'Print the completion script: bash, zsh, fish, powershell, elvish'
             cand --json 'Print the API''s JSON, unchanged'

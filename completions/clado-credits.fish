@@ -1,8 +1,8 @@
 complete -c clado-credits -l min -d 'Exit 1 when fewer than CREDITS remain' -r -f
-complete -c clado-credits -l api-key -d 'The key itself; other users of the machine see it [env: CLADO_API_KEY]' -r -f
+complete -c clado-credits -l api-key -d 'The key itself; other users of the machine can see it [env: CLADO_API_KEY]' -r -f
 complete -c clado-credits -l api-key-file -d 'Read the key from PATH, or from standard input where PATH is -' -r -F
 complete -c clado-credits -l api-url -d 'Base URL [env: CLADO_API_URL] [default: https://search.clado.ai]' -r -f
-complete -c clado-credits -l timeout -d 'Give up after this long, the whole run; decimals allowed' -r -f
+complete -c clado-credits -l timeout -d 'Give up after this long, the whole run counted; decimals allowed' -r -f
 complete -c clado-credits -l color -d 'Colour the table: auto, always, never' -r -f -a "auto\t''
 always\t''
 never\t''"

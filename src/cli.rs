@@ -60,7 +60,7 @@ pub struct Args {
     )]
     pub min: Option<u64>,
 
-    /// The key itself; other users of the machine see it [env: CLADO_API_KEY]
+    /// The key itself; other users of the machine can see it [env: CLADO_API_KEY]
     #[arg(long, value_name = "KEY", value_hint = ValueHint::Other, conflicts_with = "api_key_file")]
     api_key: Option<OsString>,
 
@@ -81,7 +81,7 @@ pub struct Args {
     )]
     api_url: Option<String>,
 
-    /// Give up after this long, the whole run; decimals allowed
+    /// Give up after this long, the whole run counted; decimals allowed
     #[arg(
         long,
         value_name = "SECONDS",

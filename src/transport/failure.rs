@@ -75,8 +75,10 @@ pub enum TlsProblem {
     Expired,
     /// The certificate's time has not come.
     NotYetValid,
-    /// The certificate is for other names: these.
-    WrongName(Vec<String>),
+    /// The certificate is for other names: these, in one line.
+    WrongName(String),
+    /// The certificate is not for servers.
+    WrongPurpose,
     /// The certificate's issuer is not trusted, or an intermediate certificate is missing.
     UnknownIssuer,
     /// The certificate is its own issuer, and not trusted.
@@ -204,8 +206,9 @@ impl fmt::Display for Failure {
                     write!(f, "the certificate of {peer} is for another name")
                 }
                 TlsProblem::WrongName(names) => {
-                    write!(f, "the certificate of {peer} is for another name: {}", names.join(", "))
+                    write!(f, "the certificate of {peer} is for another name: {names}")
                 }
+                TlsProblem::WrongPurpose => write!(f, "the certificate of {peer} is not for a server"),
                 TlsProblem::UnknownIssuer => write!(f, "the certificate of {peer} is from an unknown issuer"),
                 TlsProblem::SelfSigned => write!(f, "the certificate of {peer} is self-signed"),
                 TlsProblem::AuthorityAsServer => {

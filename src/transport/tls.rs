@@ -143,10 +143,12 @@ fn explain_certificate(error: &CertificateError) -> TlsProblem {
     match error {
         E::Expired | E::ExpiredContext { .. } => TlsProblem::Expired,
         E::NotValidYet | E::NotValidYetContext { .. } => TlsProblem::NotYetValid,
-        E::NotValidForName => TlsProblem::WrongName(Vec::new()),
+        E::NotValidForName => TlsProblem::WrongName(String::new()),
         E::NotValidForNameContext { presented, .. } => {
-            TlsProblem::WrongName(presented.iter().map(|name| text::visible(name)).collect())
+            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+            TlsProblem::WrongName(text::from_server(&names.join(", "), ""))
         }
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => TlsProblem::WrongPurpose,
         E::UnknownIssuer => TlsProblem::UnknownIssuer,
         E::Other(other) if other.0.is::<trust::SelfSigned>() => TlsProblem::SelfSigned,
         E::Other(other) if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) => {
@@ -154,4 +156,10 @@ fn explain_certificate(error: &CertificateError) -> TlsProblem {
         }
         other => TlsProblem::Other(text::visible(&other.to_string())),
     }
+}
+
+/// The name inside `DnsName("a.example")` or `IpAddress(::1)`, as webpki writes those of a certificate.
+fn bare(name: &str) -> &str {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"')
 }

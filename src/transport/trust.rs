@@ -146,8 +146,11 @@ impl ServerCertVerifier for Verifier {
         let check = |webpki: &WebPkiServerVerifier| {
             webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
+        // A signature that does not fit is that of another issuer of the same name, as when a company renews
+        // its authority; webpki gives this reason in place of the other.
         let unknown = |result: &Result<_, Error>| {
-            matches!(result, Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)))
+            use CertificateError::{BadSignature, UnknownIssuer};
+            matches!(result, Err(Error::InvalidCertificate(BadSignature | UnknownIssuer)))
         };
         let mut result = check(&self.webpki);
         if unknown(&result)
@@ -156,8 +159,11 @@ impl ServerCertVerifier for Verifier {
         {
             result = check(&webpki);
         }
-        if unknown(&result) && is_self_signed(end_entity) {
-            let reason = CertificateError::Other(OtherError(Arc::new(SelfSigned)));
+        if unknown(&result) {
+            let reason = match is_self_signed(end_entity) {
+                true => CertificateError::Other(OtherError(Arc::new(SelfSigned))),
+                false => CertificateError::UnknownIssuer,
+            };
             return Err(Error::InvalidCertificate(reason));
         }
         result

@@ -13,4 +13,6 @@ mod output;
 mod replies;
 mod request;
 mod streams;
+mod tls;
+mod trust;
 mod usage;

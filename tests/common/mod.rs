@@ -96,3 +96,7 @@ pub fn read_head(stream: &mut impl Read) -> String {
 pub fn dead_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
+
+pub mod net;
+pub mod proxy;
+pub mod tls;

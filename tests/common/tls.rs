@@ -1,0 +1,170 @@
+//! Certificates of every kind, and a TLS server that shows them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use assert_cmd::Command;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WantsServerCert;
+use rustls::{ConfigBuilder, ServerConfig, ServerConnection, StreamOwned};
+use tempfile::NamedTempFile;
+
+use super::{BALANCE, asking, net, read_head};
+
+/// A certificate authority.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate, those between it and the root, and its key.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Parameters of a certificate for these names, which is what `with` makes of them.
+pub fn params(names: &[&str], with: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    with(&mut params);
+    params
+}
+
+fn authority(name: &str) -> CertificateParams {
+    params(&[], |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+    })
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        Authority::named("A company's own authority")
+    }
+
+    pub fn named(name: &str) -> Authority {
+        Authority(CertifiedIssuer::self_signed(authority(name), KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// An authority below this one.
+    pub fn intermediate(&self) -> Authority {
+        let params = authority("One of its departments");
+        Authority(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.as_ref().pem()
+    }
+
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.0.as_ref().der().clone()
+    }
+
+    /// A certificate by this authority.
+    pub fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Identity { chain: vec![certificate.into()], key: key.into() }
+    }
+
+    /// A good certificate for the address of a [`Server`].
+    pub fn good(&self) -> Identity {
+        self.sign(&params(&["localhost"], |_| {}))
+    }
+
+    /// A file that names this authority.
+    pub fn file(&self) -> NamedTempFile {
+        file(self.pem())
+    }
+}
+
+/// A certificate that is its own issuer, and its PEM.
+pub fn self_signed(params: &CertificateParams) -> (Identity, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let pem = certificate.pem();
+    (Identity { chain: vec![certificate.into()], key: key.into() }, pem)
+}
+
+/// A file with this content, deleted at the end of the test.
+pub fn file(content: impl AsRef<[u8]>) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(content.as_ref()).unwrap();
+    file
+}
+
+/// The usual configuration for `identity`.
+pub fn config(identity: Identity) -> ServerConfig {
+    config_with(identity, rustls::DEFAULT_VERSIONS, |builder| builder.with_no_client_auth())
+}
+
+/// A configuration with these versions, and what `clients` demands of clients.
+pub fn config_with(
+    identity: Identity,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    clients: impl FnOnce(
+        ConfigBuilder<ServerConfig, rustls::WantsVerifier>,
+    ) -> ConfigBuilder<ServerConfig, WantsServerCert>,
+) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    clients(builder).with_single_cert(identity.chain, identity.key).unwrap()
+}
+
+/// The server's side of a TLS connection. The handshake is done on the first read.
+pub fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+    StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
+}
+
+/// A stand-in API over TLS.
+pub struct Server {
+    pub address: SocketAddr,
+    /// One item a connection: what came through TLS, empty when the handshake failed.
+    pub requests: Receiver<String>,
+}
+
+impl Server {
+    /// Answers with the balance.
+    pub fn new(config: ServerConfig) -> Server {
+        Server::on("127.0.0.1", config)
+    }
+
+    /// The same on another address of this machine.
+    pub fn on(host: &str, config: ServerConfig) -> Server {
+        let length = BALANCE.len();
+        let reply =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BALANCE}");
+        let config = Arc::new(config);
+        let (address, requests) = net::listen_on(host, move |stream| {
+            let mut stream = accept(&config, stream);
+            let head = read_head(&mut stream);
+            if !head.is_empty() {
+                let _ = stream.write_all(reply.as_bytes());
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+            // What is not read would make the system send a RST, and that may swallow the alert before it.
+            let _ = stream.sock.shutdown(std::net::Shutdown::Write);
+            let _ = stream.sock.read_to_end(&mut Vec::new());
+            head
+        });
+        Server { address, requests }
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.name())
+    }
+
+    /// How messages name it.
+    pub fn name(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// The binary, asking this server and trusting what is in `trusted`.
+    pub fn asked_trusting(&self, trusted: &NamedTempFile) -> Command {
+        let mut command = asking(&self.url());
+        command.env("SSL_CERT_FILE", trusted.path());
+        command
+    }
+}

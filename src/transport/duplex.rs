@@ -3,7 +3,7 @@
 //! No timeouts: the deadline is kept in `main`.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 use ureq::Error;
 use ureq::config::Config;
@@ -35,9 +35,20 @@ impl<S: Read + Write + Send + Sync + 'static> Transport for Duplex<S> {
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
         let input = self.buffers.input_append_buf();
+        if input.is_empty() {
+            // ureq found no end in all that was read, be it of a line or of a chunk's size, and would take a
+            // read of nothing for the end of the connection.
+            return Err(Error::BodyExceedsLimit(self.buffers.input().len() as u64));
+        }
         let amount = loop {
             match self.stream.read(input) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // ureq takes these for the end of a body that has no length; it is cut short all the same.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted) =>
+                {
+                    return Err(io::Error::other(error).into());
+                }
                 result => break result?,
             }
         };

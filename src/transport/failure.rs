@@ -1,6 +1,7 @@
 //! What can go wrong between here and the service, in words. The exit code and the JSON are in `error.rs`.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 use super::{Progress, Stage, tls};
 use crate::text;
@@ -124,10 +125,9 @@ impl Failure {
             other => return Err(other),
         };
         Ok(match stage {
-            Stage::Start | Stage::Resolve | Stage::Connect | Stage::Proxy => Failure::Proxy {
-                proxy: progress.proxy().unwrap_or_default().to_owned(),
-                reason: text::io_reason(&error),
-            },
+            Stage::Start | Stage::Resolve | Stage::Connect | Stage::Proxy => {
+                Failure::at_proxy(&error, progress)
+            }
             // A server that misses a client certificate says so after its side of the handshake.
             Stage::Tls | Stage::Reply | Stage::Body if tls::rustls_error(&error).is_some() => {
                 Failure::Tls { peer: peer.to_owned(), problem: tls::problem(&error) }
@@ -135,9 +135,25 @@ impl Failure {
             Stage::Tls | Stage::Reply | Stage::Body => Failure::Lost {
                 peer: peer.to_owned(),
                 stage,
-                reason: (error.kind() != std::io::ErrorKind::UnexpectedEof).then(|| text::io_reason(&error)),
+                reason: (error.kind() != ErrorKind::UnexpectedEof).then(|| text::io_reason(&error)),
             },
         })
+    }
+
+    /// What an I/O error on the way to the proxy, or in talking to it, says.
+    pub fn at_proxy(error: &io::Error, progress: &Progress) -> Failure {
+        let proxy = progress.proxy().unwrap_or_default().to_owned();
+        // An https proxy that misses a client certificate says so after its side of the handshake.
+        if tls::rustls_error(error).is_some() {
+            return Failure::Tls { peer: format!("the proxy {proxy}"), problem: tls::problem(error) };
+        }
+        let reason = match error.kind() {
+            ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            // What ureq calls an answer that is none of SOCKS.
+            ErrorKind::InvalidData => "it did not answer in SOCKS".to_owned(),
+            _ => text::io_reason(error),
+        };
+        Failure::Proxy { proxy, reason }
     }
 
     /// What the user can do about it.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use ureq::config::Config;
 use ureq::unversioned::transport::{Connector, SocksConnector};
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Proxy, ProxyProtocol};
 
 pub use failure::{Failure, TlsProblem};
 pub use progress::{Progress, Stage};
@@ -40,7 +40,8 @@ pub fn agent(endpoint: &Endpoint, progress: &Arc<Progress>) -> Result<Agent, Fai
     let route = proxy::choose(endpoint, |name| env::var_os(name))?;
     let proxy = route.as_ref().map(|route| route.proxy.clone());
     progress.route(route);
-    let tls = if endpoint.is_plain() { None } else { Some(tls::config()?) };
+    let https_proxy = proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
+    let tls = if endpoint.is_plain() && !https_proxy { None } else { Some(tls::config()?) };
     let config = |proxy| config(endpoint, proxy);
     let chain =
         ().chain(SocksConnector::default())

@@ -40,14 +40,11 @@ impl<In: Transport> Connector<In> for Race {
             return Ok(Some(Either::A(transport)));
         }
         let stream = race(interleave(&details.addrs)).map_err(|error| {
-            let reason = text::io_reason(&error);
-            match self.progress.proxy() {
-                Some(proxy) => Failure::Proxy { proxy: proxy.to_owned(), reason },
-                None => {
-                    let peer = details.uri.authority().map(ToString::to_string).unwrap_or_default();
-                    Failure::Connect { peer, reason }
-                }
+            if self.progress.proxy().is_some() {
+                return Failure::at_proxy(&error, &self.progress);
             }
+            let peer = details.uri.authority().map(ToString::to_string).unwrap_or_default();
+            Failure::Connect { peer, reason: text::io_reason(&error) }
         })?;
         // A request is one small write; waiting to fill a segment only costs time.
         let _ = stream.set_nodelay(true);

@@ -36,7 +36,10 @@ impl Resolver for Resolve {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
         let host = uri.host().unwrap_or_default();
-        self.progress.reach(Stage::Resolve);
+        // The tunnel asks for its proxy with a configuration that names none.
+        let of_proxy =
+            self.progress.proxy().is_some() && config.proxy().is_none_or(|proxy| proxy.uri() == uri);
+        self.progress.reach(if of_proxy { Stage::Proxy } else { Stage::Resolve });
         let found = self.system.resolve(uri, config, timeout).map_err(|error| Failure::Resolve {
             host: host.to_owned(),
             reason: match error {
@@ -51,9 +54,8 @@ impl Resolver for Resolve {
         self.progress.reach(if proxied { Stage::Proxy } else { Stage::Connect });
 
         // SOCKS4 has no room for an IPv6 address.
-        let for_socks4 = config
-            .proxy()
-            .is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Socks4 && uri != proxy.uri());
+        let for_socks4 =
+            !of_proxy && config.proxy().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Socks4);
         if !for_socks4 {
             return Ok(found);
         }

@@ -12,8 +12,7 @@ use ureq::config::Config;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, Transport, TransportAdapter};
 use ureq::{Error, Proxy, ProxyProtocol};
 
-use super::{Failure, Progress, Stage};
-use crate::text;
+use super::{Failure, MAX_HEAD, Progress, Stage};
 
 /// Header lines of the proxy's answer that are read at most.
 const MAX_HEADERS: usize = 128;
@@ -65,7 +64,7 @@ impl<In: Transport> Connector<In> for Tunnel {
         let transport = (details.run_connector)(&to_proxy)?;
         self.progress.reach(Stage::Proxy);
 
-        let lost = |error: std::io::Error| self.failure(&text::io_reason(&error));
+        let lost = |error: std::io::Error| Failure::at_proxy(&error, &self.progress);
         let mut writer = TransportAdapter::new(transport, details.current_time.clone());
         writer.write_all(request(details.uri, proxy).as_bytes()).map_err(lost)?;
         let mut transport = writer.into_inner();
@@ -75,6 +74,9 @@ impl<In: Transport> Connector<In> for Tunnel {
             let mut reply = httparse::Response::new(&mut headers);
             let used = match reply.parse(transport.buffers().input()) {
                 Ok(httparse::Status::Complete(used)) => used,
+                Ok(httparse::Status::Partial) if transport.buffers().input().len() > MAX_HEAD => {
+                    return Err(self.failure("its answer is too long").into());
+                }
                 Ok(httparse::Status::Partial) if more => continue,
                 Ok(httparse::Status::Partial) => return Err(self.failure("it closed the connection").into()),
                 Err(_) => return Err(self.failure("it did not answer in HTTP").into()),

@@ -10,6 +10,7 @@ mod exit_codes;
 mod json_errors;
 mod key;
 mod output;
+mod proxies;
 mod replies;
 mod request;
 mod streams;

@@ -3,16 +3,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, date_time_ymd};
-use rustls::server::WebPkiClientVerifier;
+use rustls::ServerConfig;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::common::net::{expect_balance, expect_failure, listen, one, reset};
 use crate::common::proxy::Proxy;
-use crate::common::tls::{Authority, Identity, Server, config, config_with, file, params, self_signed};
+use crate::common::tls::{
+    Authority, Identity, Server, config, config_with, demanding, file, params, self_signed,
+};
 use crate::common::{BALANCE, asking};
 
 const CLOCK: Option<&str> = Some("if it is not, this machine's clock is wrong");
@@ -206,14 +206,7 @@ fn a_self_signed_authority_is_no_server_whether_trusted_or_not() {
 fn a_demand_for_a_client_certificate_is_named() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
-        let mut clients = RootCertStore::empty();
-        clients.add(authority.der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider).build().unwrap();
-        let demanding =
-            config_with(authority.good(), &[version], |any| any.with_client_cert_verifier(verifier));
-        refused(&authority, demanding, "{} demands a client certificate", None);
+        refused(&authority, demanding(&authority, &[version]), "{} demands a client certificate", None);
     }
 }
 

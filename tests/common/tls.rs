@@ -8,8 +8,8 @@ use std::sync::mpsc::Receiver;
 use assert_cmd::Command;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WantsServerCert;
-use rustls::{ConfigBuilder, ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::NamedTempFile;
 
 use super::{BALANCE, asking, net, read_head};
@@ -110,6 +110,18 @@ pub fn config_with(
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     clients(builder).with_single_cert(identity.chain, identity.key).unwrap()
+}
+
+/// A configuration with these versions that demands a certificate of clients.
+pub fn demanding(
+    authority: &Authority,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ServerConfig {
+    let mut clients = RootCertStore::empty();
+    clients.add(authority.der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider).build().unwrap();
+    config_with(authority.good(), versions, |any| any.with_client_cert_verifier(verifier))
 }
 
 /// The server's side of a TLS connection. The handshake is done on the first read.

@@ -143,3 +143,276 @@ fn is_excepted(host: &str, port: u16, list: &str) -> bool {
             || matches!(split_port(&entry), Some((name, Some(only))) if only == port && covers(name))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Environment<'a> = &'a [(&'a str, &'a str)];
+
+    fn route(url: &str, environment: Environment) -> Result<Option<Route>, Failure> {
+        let value =
+            |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        choose(&Endpoint::parse(url).unwrap(), value)
+    }
+
+    fn label(url: &str, environment: Environment) -> Option<String> {
+        route(url, environment).unwrap().map(|route| route.label)
+    }
+
+    #[test]
+    fn the_first_variable_that_is_set_and_not_empty_counts() {
+        let (https, http) = ("https://search.clado.ai", "http://localhost");
+        for (url, environment, variable) in [
+            (https, &[][..], None),
+            (https, &["ALL_PROXY"], Some("ALL_PROXY")),
+            (https, &["ALL_PROXY", "all_proxy"], Some("all_proxy")),
+            (https, &["ALL_PROXY", "all_proxy", "HTTPS_PROXY"], Some("HTTPS_PROXY")),
+            (https, &["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"], Some("https_proxy")),
+            (https, &["HTTP_PROXY", "http_proxy"], None),
+            (http, &["HTTP_PROXY", "HTTPS_PROXY", "https_proxy"], None),
+            (http, &["ALL_PROXY", "HTTP_PROXY"], Some("ALL_PROXY")),
+            (http, &["ALL_PROXY", "all_proxy"], Some("all_proxy")),
+            (http, &["ALL_PROXY", "all_proxy", "http_proxy"], Some("http_proxy")),
+        ] {
+            let mut set: Vec<_> = environment.iter().map(|name| (*name, "http://proxy:3128")).collect();
+            let chosen = |set: Environment| route(url, set).unwrap().map(|route| route.variable);
+            assert_eq!(chosen(&set), variable, "{url} {environment:?}");
+            for name in ["https_proxy", "http_proxy"] {
+                if !environment.contains(&name) {
+                    set.push((name, ""));
+                }
+            }
+            assert_eq!(chosen(&set), variable, "{url} {set:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_proxy_is_read() {
+        for (value, label, protocol) in [
+            ("proxy", "http://proxy:1080", ProxyProtocol::Http),
+            ("proxy:3128", "http://proxy:3128", ProxyProtocol::Http),
+            ("http://proxy", "http://proxy:1080", ProxyProtocol::Http),
+            ("HTTP://proxy:3128/", "http://proxy:3128", ProxyProtocol::Http),
+            (" http://proxy:3128\n", "http://proxy:3128", ProxyProtocol::Http),
+            ("https://proxy", "https://proxy:443", ProxyProtocol::Https),
+            ("socks://proxy", "socks://proxy:1080", ProxyProtocol::Socks4),
+            ("socks4://proxy", "socks4://proxy:1080", ProxyProtocol::Socks4),
+            ("socks4a://proxy", "socks4a://proxy:1080", ProxyProtocol::Socks4A),
+            ("socks5://proxy", "socks5://proxy:1080", ProxyProtocol::Socks5),
+            ("Socks5h://proxy:9050", "socks5h://proxy:9050", ProxyProtocol::Socks5h),
+            ("http://a_b-c.d:1", "http://a_b-c.d:1", ProxyProtocol::Http),
+            ("http://127.0.0.1:65535", "http://127.0.0.1:65535", ProxyProtocol::Http),
+            ("http://[::1]", "http://[::1]:1080", ProxyProtocol::Http),
+            ("http://u:p@[2001:db8::1]:8080/", "http://[2001:db8::1]:8080", ProxyProtocol::Http),
+        ] {
+            let route = route("https://host", &[("https_proxy", value)]).unwrap().unwrap();
+            assert_eq!((route.label.as_str(), route.proxy.protocol()), (label, protocol), "{value}");
+            let port: u16 = label.rsplit_once(':').unwrap().1.parse().unwrap();
+            assert_eq!(route.proxy.port(), port, "{value}");
+        }
+    }
+
+    #[test]
+    fn user_name_and_password_are_decoded_once() {
+        for (credentials, user, password) in [
+            ("user:pass", "user", "pass"),
+            ("user", "user", ""),
+            ("user:", "user", ""),
+            (":pass", "", "pass"),
+            ("us%20er:p%40ss%3Aw%25rd%2F", "us er", "p@ss:w%rd/"),
+            ("u%2525:%2525", "u%25", "%25"),
+            ("user:p@ss", "user", "p@ss"),
+            ("user:p:ss", "user", "p:ss"),
+            ("user:p+ss&=!$", "user", "p+ss&=!$"),
+            ("user:100%", "user", "100%"),
+            ("us\u{e9}r:\u{43f}", "us\u{e9}r", "\u{43f}"),
+            ("us%C3%A9r:p", "us\u{e9}r", "p"),
+        ] {
+            for scheme in ["http", "https", "socks5"] {
+                let value = format!("{scheme}://{credentials}@proxy:1");
+                let proxy = route("https://host", &[("https_proxy", &value)]).unwrap().unwrap().proxy;
+                assert_eq!((proxy.username(), proxy.password()), (Some(user), Some(password)), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error_that_names_the_variable_only() {
+        const SCHEME: &str = "its scheme is not http, https, socks4, socks4a, socks5 or socks5h";
+        const PATH: &str = "it has a path, or a user name or password that is not percent-encoded";
+        const PORT: &str = "its port is not a number from 1 to 65535";
+        const HOST: &str = "its host is not a name or an address";
+        for (value, problem) in [
+            ("ftp://proxy:1", SCHEME),
+            ("socks6://proxy", SCHEME),
+            ("direct://", SCHEME),
+            ("://proxy", SCHEME),
+            ("user:http://proxy", SCHEME),
+            ("http://proxy:1/path", PATH),
+            ("http://proxy//", PATH),
+            ("/nonsense", PATH),
+            ("http://user:p/ss@proxy:1", PATH),
+            ("http://user:p#ss@proxy:1", PATH),
+            ("http://user:p?ss@proxy:1", PATH),
+            ("http://user:p\\ss@proxy:1", PATH),
+            ("http://proxy:1?x", PATH),
+            ("http://http://proxy:1", PATH),
+            ("http://proxy:99999", PORT),
+            ("http://proxy:65536", PORT),
+            ("http://proxy:0", PORT),
+            ("http://proxy:", PORT),
+            ("http://proxy:abc", PORT),
+            ("http://proxy:+80", PORT),
+            ("http://proxy:1:2", PORT),
+            ("http:proxy:1", PORT),
+            ("http://::1", PORT),
+            ("http://[::1]:x", PORT),
+            ("http://", HOST),
+            ("http://:3128", HOST),
+            ("http://user:pass@", HOST),
+            ("http://user:pass@:1", HOST),
+            (" ", HOST),
+            ("http://pro xy:1", HOST),
+            ("http://[proxy]:1", HOST),
+            ("http://[127.0.0.1]:1", HOST),
+            ("http://[::1:1", PORT),
+            ("http://[::1]x:1", HOST),
+            ("http://[fe80::1%25eth0]:1", HOST),
+            ("http://pr%6fxy:1", HOST),
+            ("http://b\u{fc}cher.example:1", HOST),
+            ("http://proxy,other:1", HOST),
+            ("http://user:%ff@proxy:1", "its user name or password is not UTF-8"),
+            ("http://user:a%0d%0ab@proxy:1", "its user name or password has a control character"),
+            ("http://us%00er@proxy:1", "its user name or password has a control character"),
+        ] {
+            let error = route("https://host", &[("HTTPS_PROXY", value)]).map(|_| ()).unwrap_err();
+            assert_eq!(error.to_string(), format!("HTTPS_PROXY names no usable proxy: {problem}"), "{value}");
+        }
+        let long = format!("http://{}@proxy:1", "x".repeat(100_000));
+        let error = route("https://host", &[("ALL_PROXY", &long)]).map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "ALL_PROXY names no usable proxy: it is not a URL");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_no_utf8_is_an_error() {
+        use std::os::unix::ffi::OsStringExt;
+        let endpoint = Endpoint::parse("https://host").unwrap();
+        let value = |name: &str| (name == "all_proxy").then(|| OsString::from_vec(b"http://\xff:1".to_vec()));
+        let error = choose(&endpoint, value).map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "all_proxy names no usable proxy: it is not UTF-8");
+    }
+
+    #[test]
+    fn the_hosts_that_no_proxy_covers_are_reached_directly() {
+        const NAME: &str = "https://search.clado.ai";
+        for (url, list, direct) in [
+            (NAME, "search.clado.ai", true),
+            (NAME, "SEARCH.Clado.AI", true),
+            (NAME, "clado.ai", true),
+            (NAME, ".clado.ai", true),
+            (NAME, "*.clado.ai", true),
+            (NAME, "ai", true),
+            (NAME, "search.clado.ai.", true),
+            (NAME, "*", true),
+            (NAME, " * ", true),
+            (NAME, "localhost, search.clado.ai", true),
+            (NAME, "localhost search.clado.ai", true),
+            (NAME, "localhost,\tclado.ai ,", true),
+            (NAME, "search.clado.ai:443", true),
+            (NAME, ".clado.ai:443", true),
+            (NAME, "search.clado.ai:80", false),
+            (NAME, "search.clado.ai:abc", false),
+            (NAME, "lado.ai", false),
+            (NAME, "earch.clado.ai", false),
+            (NAME, "*arch.clado.ai", false),
+            (NAME, "www.search.clado.ai", false),
+            (NAME, "search.clado.ai.example", false),
+            (NAME, "search.*", false),
+            (NAME, "foo,*", false),
+            (NAME, ".", false),
+            (NAME, ",", false),
+            (NAME, "https://search.clado.ai", false),
+            (NAME, "10.0.0.0/8,127.0.0.1,::1", false),
+            (NAME, "0.0.0.0/0", false),
+            ("https://search.clado.ai.", "clado.ai", true),
+            ("https://search.clado.ai:8443", "clado.ai:8443", true),
+            ("https://search.clado.ai:8443", "clado.ai:443", false),
+            ("https://10.1.2.3", "10.1.2.3", true),
+            ("https://10.1.2.3", "10.0.0.0/8", true),
+            ("https://10.1.2.3", "10.1.2.4/30", false),
+            ("https://10.1.2.3", "10.9.9.9/8", true),
+            ("https://10.1.2.3", "10.1.2.3/32", true),
+            ("https://10.1.2.3", "0.0.0.0/0", true),
+            ("https://10.1.2.3", "::/0", false),
+            ("https://10.1.2.3", "10.0.0.0/33", false),
+            ("https://10.1.2.3", "10.1.2", false),
+            ("https://10.1.2.3", "2.3", false),
+            ("https://10.1.2.3", ".3", false),
+            ("https://10.1.2.3", "*.2.3", false),
+            ("https://10.1.2.3:8443", "10.1.2.3:8443", true),
+            ("https://10.1.2.3:8443", "10.0.0.0/8:8443", true),
+            ("https://10.1.2.3:8443", "10.1.2.3:443", false),
+            ("https://[2001:db8::1]", "2001:db8::1", true),
+            ("https://[2001:db8::1]", "[2001:DB8:0::1]", true),
+            ("https://[2001:db8::1]", "[2001:db8::1]:443", true),
+            ("https://[2001:db8::1]", "[2001:db8::1]:80", false),
+            ("https://[2001:db8::1]", "2001:db8::/32", true),
+            ("https://[2001:db8::1]", "2001:db9::/32", false),
+            ("https://[::ffff:10.1.2.3]", "10.0.0.0/8", true),
+        ] {
+            let proxied = label(url, &[("https_proxy", "proxy:1"), ("NO_PROXY", list)]).is_some();
+            assert_eq!(proxied, !direct, "{url} {list}");
+        }
+    }
+
+    #[test]
+    fn the_lower_case_list_counts_first_and_an_empty_one_not_at_all() {
+        let with = |lower, upper| {
+            label("https://host", &[("https_proxy", "proxy:1"), ("no_proxy", lower), ("NO_PROXY", upper)])
+        };
+        assert!(with("host", "other").is_none());
+        assert!(with("other", "host").is_some());
+        assert!(with("", "host").is_none());
+        assert!(with("", "").is_some());
+        // A host that needs no proxy needs no proxy that makes sense.
+        assert!(label("https://host", &[("https_proxy", "http://:x"), ("NO_PROXY", "host")]).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn no_value_panics_or_shows_its_password(
+            scheme in "(https?://|socks[45]h?://|[a-z]{0,4}:?/{0,2})",
+            login in "[a-z%0-9]{0,3}:?",
+            secret in "S3CRET[%@:/?#\\[\\]\\\\ a-z0-9]{0,6}",
+            rest in "@?(\\[[0-9a-f:]{0,9}\\]|[a-z.]{0,6})(:[0-9a-z]{0,5})?/?",
+            junk in "\\PC{0,30}",
+        ) {
+            for value in [format!("{scheme}{login}{secret}@{rest}"), junk.clone(), format!("{scheme}{junk}")] {
+                match route("https://host", &[("https_proxy", &value)]) {
+                    Ok(route) => {
+                        let shown = route.map(|route| format!("{} {:?}", route.label, route.proxy));
+                        prop_assert!(!shown.unwrap_or_default().contains("S3CRET"), "{}", value);
+                    }
+                    Err(error) => prop_assert!(!format!("{error} {error:?}").contains("S3CRET"), "{}", value),
+                }
+            }
+        }
+
+        #[test]
+        fn no_list_panics_and_an_entry_covers_itself(
+            list in "[\\[\\]*.:/, a-z0-9]{0,30}|\\PC{0,30}",
+            host in "[a-z][a-z0-9-]{0,5}(\\.[a-z]{1,5}){0,2}|10\\.[0-9]\\.[0-9]\\.[1-9]|\\[fd00::[1-9a-f]\\]",
+        ) {
+            let url = format!("https://{host}");
+            let proxied = |list: &str| label(&url, &[("https_proxy", "proxy:1"), ("no_proxy", list)]).is_some();
+            let _ = proxied(&list);
+            for list in [format!("{list},{host}"), format!("{list} {host}:443")] {
+                prop_assert!(!proxied(&list), "{}", list);
+            }
+        }
+    }
+}

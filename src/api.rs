@@ -109,7 +109,8 @@ fn classify(error: ureq::Error, endpoint: &Endpoint, progress: &Progress) -> Err
     let host = endpoint.name().to_owned();
     match Failure::sort(error, &host, progress) {
         Ok(failure) => Error::Transport(failure),
-        Err(ureq::Error::BodyExceedsLimit(limit)) => Error::TooLarge(limit),
+        // The limit on the body, or the buffer that a single line of it did not fit into; the latter is larger.
+        Err(ureq::Error::BodyExceedsLimit(_)) => Error::TooLarge(MAX_BODY),
         Err(ureq::Error::Protocol(error)) => {
             Error::NotHttp { host, reason: text::visible(&error.to_string()) }
         }

@@ -4,9 +4,12 @@
 
 mod common;
 
+mod addresses;
 mod completions;
+mod deadline;
 mod docs;
 mod exit_codes;
+mod framing;
 mod json_errors;
 mod key;
 mod output;

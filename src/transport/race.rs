@@ -141,4 +141,41 @@ mod tests {
         assert_eq!(race(vec![closed, closed]).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(race(vec![]).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
+    /// A listener whose queue is full, so that Linux swallows every further attempt to connect.
+    #[cfg(target_os = "linux")]
+    fn swallowing() -> (SocketAddr, Vec<socket2::Socket>) {
+        let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let listener = socket();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut kept = vec![listener];
+        for _ in 0..4 {
+            let waiting = socket();
+            waiting.set_nonblocking(true).unwrap();
+            let _ = waiting.connect(&address);
+            kept.push(waiting);
+        }
+        (address.as_socket().unwrap(), kept)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn swallowed_attempts_are_not_waited_for() {
+        let (hole, _kept) = swallowing();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for addresses in [vec![hole, good], vec![hole, hole, closed, good], vec![closed, hole, good, hole]] {
+            assert_eq!(race(addresses).unwrap().peer_addr().unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_is_under_way_is_waited_for_when_no_address_is_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(race(vec![good, closed, closed]).unwrap().peer_addr().unwrap(), good);
+    }
 }

@@ -134,3 +134,33 @@ pub fn expect_balance(command: &mut Command) -> String {
     assert!(!told.contains(super::KEY), "{told}");
     told
 }
+
+/// An address that swallows every attempt to connect. Its queue is full, and Linux drops what comes then.
+#[cfg(target_os = "linux")]
+pub struct BlackHole {
+    pub address: SocketAddr,
+    _listener: socket2::Socket,
+    _queue: Vec<socket2::Socket>,
+}
+
+#[cfg(target_os = "linux")]
+impl BlackHole {
+    pub fn new() -> BlackHole {
+        use socket2::{Domain, Socket, Type};
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let listener = socket();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let queue = (0..4)
+            .map(|_| {
+                let waiting = socket();
+                waiting.set_nonblocking(true).unwrap();
+                // In progress: in the queue, or already swallowed.
+                let _ = waiting.connect(&address);
+                waiting
+            })
+            .collect();
+        BlackHole { address: address.as_socket().unwrap(), _listener: listener, _queue: queue }
+    }
+}

@@ -1,9 +1,10 @@
 //! A name with several addresses, and one with none. How a race between addresses goes is tested where it is
 //! run, in `src/transport/race.rs`: no name on every machine has a dead address first.
 
+use std::io::Write;
+
 use crate::common::net::{expect_failure, listen_on};
 use crate::common::{BALANCE, Raw, asking, dead_port, read_head};
-use std::io::Write;
 
 #[test]
 fn a_name_is_reached_at_whichever_of_its_addresses_answers() {

@@ -320,6 +320,9 @@ fn a_host_in_no_proxy_is_reached_directly() {
     }
 }
 
+/// Proxy variables and their values.
+type Settings = &'static [(&'static str, &'static str)];
+
 /// The one listener that `command` goes to, be it as it may with the answer: there is none.
 fn route(mut command: Std, taken: &mpsc::Receiver<&'static str>) -> &'static str {
     command.output().unwrap();
@@ -350,7 +353,7 @@ fn the_route_is_the_one_that_curl_takes() {
         (direct.port(), format!("127.0.0.1:{}", a.port()), format!("127.0.0.1:{}", b.port()));
     let (a, b) = (a.as_str(), b.as_str());
 
-    let agreed: &[(&str, &[(&str, &str)])] = &[
+    let agreed: &[(&str, Settings)] = &[
         ("https://localhost", &[]),
         ("https://localhost", &[("https_proxy", "http://A")]),
         ("https://localhost", &[("https_proxy", "A")]),
@@ -405,12 +408,12 @@ fn the_route_is_the_one_that_curl_takes() {
     ];
     // Here curl is taken at its word where that does no harm, and not followed where it does:
     // the settings, its route, ours.
-    let differences: &[(&[(&str, &str)], &str, &str)] = &[
+    let differences: &[(Settings, &str, &str)] = &[
         // A path is left out by curl. It may as well be a password that is not encoded.
         (&[("https_proxy", "http://A/path")], "a", "nowhere"),
         // An @ in the password, not encoded; the last one is the one that counts.
         (&[("https_proxy", "http://user:p@ss@A")], "nowhere", "a"),
-        // Nobody means port 0 or an empty port.
+        // An empty port is a mistake to both.
         (&[("https_proxy", "http://127.0.0.1:"), ("ALL_PROXY", "http://B")], "nowhere", "nowhere"),
         // Blanks around a value.
         (&[("https_proxy", " http://A ")], "nowhere", "a"),
@@ -419,7 +422,7 @@ fn the_route_is_the_one_that_curl_takes() {
         (&[("https_proxy", "A"), ("NO_PROXY", "localhost:PORT")], "a", "direct"),
     ];
 
-    let run = |command: Std, settings: &[(&str, &str)]| {
+    let run = |command: Std, settings: Settings| {
         let mut command = command;
         let port = direct.to_string();
         let filled = |value: &str| value.replace("PORT", &port).replace('A', a).replace('B', b);

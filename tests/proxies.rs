@@ -174,12 +174,13 @@ fn plain_http_goes_through_the_proxy_that_http_proxy_names() {
 #[test]
 fn plain_http_leaves_this_machine_through_no_proxy() {
     let api = api(200, BALANCE);
-    // An address for documentation (RFC 5737): were it connected to, the run would hang.
+    // No loopback address by its number, but were it connected to, this machine would answer.
+    let proxy = Proxy::http(api.host_with_port().parse().unwrap(), ESTABLISHED).address.port();
     for scheme in ["http", "https", "socks4", "socks4a", "socks5", "socks5h"] {
-        let error = "192.0.2.1 is not this machine, and the key is not sent there over plain http";
+        let error = "0.0.0.0 is not this machine, and the key is not sent there over plain http";
         let hint = Some("use https, or name the host in NO_PROXY");
         let mut command = asking(&api.url());
-        command.env("http_proxy", format!("{scheme}://{ENCODED}@192.0.2.1:3128"));
+        command.env("http_proxy", format!("{scheme}://{ENCODED}@0.0.0.0:{proxy}"));
         expect_failure(&mut command, 7, "network", error, hint);
     }
 }

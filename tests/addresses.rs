@@ -30,6 +30,7 @@ fn a_name_is_reached_at_whichever_of_its_addresses_answers() {
     assert!(told.contains(&format!("* connected to {}\n", server.address)), "{told}");
 }
 
+#[cfg(unix)] // The system's words.
 #[test]
 fn an_address_where_nobody_listens_is_refused_in_the_systems_words() {
     let dead = dead_port();

@@ -95,6 +95,7 @@ enum Ending {
 }
 use Ending::{Fin, Open, Rst};
 
+#[cfg(unix)] // The system's words.
 #[test]
 fn a_reply_that_is_cut_short_is_a_lost_connection() {
     let closed = "{} closed the connection before its reply was complete";

@@ -219,6 +219,7 @@ fn a_refusal_is_told_to_be_the_proxys() {
     assert!(lab.server.requests.try_recv().is_err());
 }
 
+#[cfg(unix)] // The system's words.
 #[test]
 fn a_proxy_that_is_not_there_or_goes_away_is_named() {
     let lab = Lab::new();

@@ -263,6 +263,7 @@ fn a_plain_server_on_a_tls_port_sees_no_key() {
     assert!(!one(&received).contains("lk_"));
 }
 
+#[cfg(unix)] // The system's words.
 #[test]
 fn a_connection_that_ends_in_the_handshake_is_named() {
     for sent in [&b""[..], b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76"] {

@@ -19,6 +19,7 @@ fn directory(files: &[(&str, String)]) -> TempDir {
     directory
 }
 
+#[cfg(unix)] // The system's words.
 #[test]
 fn a_named_store_that_is_no_store_is_an_error_before_any_connection() {
     let authority = Authority::new();

@@ -55,6 +55,7 @@ pub fn fetch(endpoint: &Endpoint, source: &Source, progress: &Arc<Progress>) -> 
     progress.note(format_args!("HTTP {} after {} ms", head.status.as_u16(), started.elapsed().as_millis()));
     progress.reach(Stage::Body);
     if head.status != 200 {
+        progress.refused(head.status.as_u16());
         return Err(refusal(head.status.as_u16(), &head.headers, &mut body, endpoint, &key, source));
     }
     if let Some(encoding) = header(&head.headers, CONTENT_ENCODING).filter(|name| name != "identity") {
@@ -94,7 +95,7 @@ fn refusal(
         status,
         words: reply::words(&bytes).map(|words| shown(&words)),
         retry_after,
-        key_hint: key.hint(source),
+        key_hint: Some(key.hint(source)),
     }
 }
 

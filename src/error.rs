@@ -79,7 +79,7 @@ pub enum Error {
         /// Seconds to wait before the next try.
         retry_after: Option<u64>,
         /// What may be wrong with the key.
-        key_hint: String,
+        key_hint: Option<String>,
     },
     /// A redirect, which is never followed: the key goes to one host.
     Redirect {
@@ -170,7 +170,7 @@ impl Error {
             Error::BadKey(_, key::Problem::Terminal) => {
                 "pipe the key in, or name a file: --api-key-file <PATH>".to_owned()
             }
-            Error::Status { status: 401 | 403, key_hint, .. } => key_hint.clone(),
+            Error::Status { status: 401 | 403, key_hint, .. } => return key_hint.clone(),
             Error::Redirect { .. } => format!("check --api-url and {}", endpoint::VARIABLE),
             Error::Transport(failure) => return failure.hint(),
             Error::Internal(_) => format!("this is a bug in {}; please report it", env!("CARGO_PKG_NAME")),
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn every_status_but_200_has_its_exit_code() {
         for status in 100..1000 {
-            let error = Error::Status { status, words: None, retry_after: None, key_hint: String::new() };
+            let error = Error::Status { status, words: None, retry_after: None, key_hint: None };
             let expected = match status {
                 401 | 403 => 3,
                 404 => 4,

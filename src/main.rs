@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -95,13 +95,20 @@ fn ask(
     thread::Builder::new().spawn(work).context("could not start a thread")?;
     match receiver.recv_timeout(args.timeout.saturating_sub(started.elapsed())) {
         Ok(reply) => Ok(reply?),
-        Err(RecvTimeoutError::Timeout) => {
-            let stage = watched.stage();
-            let peer = watched.proxy().filter(|_| stage == Stage::Proxy).map_or(host, str::to_owned);
-            Err(Error::Timeout { peer, stage, after: args.timeout }.into())
-        }
+        Err(RecvTimeoutError::Timeout) => Err(late(&watched, host, args.timeout).into()),
         Err(RecvTimeoutError::Disconnected) => bail!("the request ended without a result"),
     }
+}
+
+/// What there is to say when the deadline has passed.
+fn late(progress: &Progress, host: String, after: Duration) -> Error {
+    // A refusal is an answer, even if its words never come.
+    if let Some(status) = progress.refusal() {
+        return Error::Status { status, words: None, retry_after: None, key_hint: None };
+    }
+    let stage = progress.stage();
+    let peer = progress.proxy().filter(|_| stage == Stage::Proxy).map_or(host, str::to_owned);
+    Error::Timeout { peer, stage, after }
 }
 
 /// Ends a run that asks nothing of the service.

@@ -90,6 +90,16 @@ fn a_server_that_does_not_answer_or_never_comes_to_an_end_is_given_up() {
 }
 
 #[test]
+fn a_refusal_counts_even_if_its_words_never_come() {
+    let server = stalling(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\n{\"detail\": ");
+        let _ = stream.read(&mut [0]);
+    });
+    let run = plain(server).args(["--timeout", "0.5"]).assert().code(3).stdout("");
+    run.stderr("error: the API key was rejected (HTTP 401)\n");
+}
+
+#[test]
 fn a_handshake_that_hangs_is_given_up() {
     let server = silent();
     let trusted = Authority::new().file();

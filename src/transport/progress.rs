@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use super::proxy::Route;
 
@@ -35,13 +35,19 @@ const STAGES: [Stage; 7] =
 pub struct Progress {
     verbose: bool,
     stage: AtomicU8,
+    status: AtomicU16,
     route: OnceLock<Route>,
 }
 
 impl Progress {
     /// At the start; with `verbose`, [`note`](Self::note) speaks.
     pub fn new(verbose: bool) -> Progress {
-        Progress { verbose, stage: AtomicU8::new(Stage::Start as u8), route: OnceLock::new() }
+        Progress {
+            verbose,
+            stage: AtomicU8::new(Stage::Start as u8),
+            status: AtomicU16::new(0),
+            route: OnceLock::new(),
+        }
     }
 
     /// Records that `stage` has begun.
@@ -52,6 +58,16 @@ impl Progress {
     /// What is being done now.
     pub fn stage(&self) -> Stage {
         STAGES[usize::from(self.stage.load(Ordering::Relaxed)).min(STAGES.len() - 1)]
+    }
+
+    /// Records that the service refuses with this HTTP status; its words may still be on their way.
+    pub fn refused(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    /// The HTTP status that the service refused with.
+    pub fn refusal(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Relaxed)).filter(|status| *status != 0)
     }
 
     /// The proxy that the request goes through, without its password.

@@ -17,8 +17,9 @@ pub struct Duplex<S> {
 }
 
 impl<S> Duplex<S> {
-    pub fn new(stream: S, tls: bool, config: &Config) -> Duplex<S> {
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+    /// Reads `input` bytes at most at a time.
+    pub fn new(stream: S, tls: bool, input: usize, config: &Config) -> Duplex<S> {
+        let buffers = LazyBuffers::new(input, config.output_buffer_size());
         Duplex { stream, buffers, tls }
     }
 }

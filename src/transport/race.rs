@@ -20,6 +20,9 @@ use crate::text;
 /// Delay", with the value it recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// The bytes of one TLS record, about.
+const RECORD: usize = 16 << 10;
+
 /// Connects to the service, or to the proxy before it.
 #[derive(Debug)]
 pub struct Race {
@@ -51,7 +54,9 @@ impl<In: Transport> Connector<In> for Race {
         if let Ok(address) = stream.peer_addr() {
             self.progress.note(format_args!("connected to {address}"));
         }
-        Ok(Some(Either::B(Duplex::new(stream, false, details.config))))
+        // Under TLS no head has to fit here, and what is reserved is also cleared.
+        let input = if details.needs_tls() { RECORD } else { details.config.input_buffer_size() };
+        Ok(Some(Either::B(Duplex::new(stream, false, input, details.config))))
     }
 }
 

@@ -7,12 +7,12 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use base64::prelude::{BASE64_STANDARD, Engine};
+use base64::Engine;
 use memchr::memchr2;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
@@ -23,11 +23,17 @@ use crate::text;
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";
 const DIR_VARIABLE: &str = "SSL_CERT_DIR";
 
+/// A verifier of server certificates that can read its store ahead of the first certificate.
+pub trait Trust: ServerCertVerifier {
+    /// Reads the store, if that is still to do. Meant for a moment in which the network has to be waited for.
+    fn prepare(&self) {}
+}
+
 /// The verifier of server certificates.
 ///
 /// # Errors
 /// When a file that a variable names is missing or holds no certificate, or when there is no store at all.
-pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
     let named = |variable| env::var_os(variable).filter(|value| !value.is_empty());
     let file = named(FILE_VARIABLE).map(PathBuf::from);
     let directories: Vec<PathBuf> =
@@ -39,14 +45,14 @@ pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVeri
         fs::read_dir(directory).map_err(|error| unreadable(DIR_VARIABLE, directory, &error))?;
     }
     if let Some(file) = file {
-        let roots = read_bundle(&file).map_err(|error| unreadable(FILE_VARIABLE, &file, &error))?;
-        if roots.is_empty() {
+        let bundle = fs::read(&file).map_err(|error| unreadable(FILE_VARIABLE, &file, &error))?;
+        if !holds_certificate(&bundle) {
             let file = text::visible(&file.to_string_lossy());
             return Err(Failure::NoTrust(format!(
                 "{FILE_VARIABLE} names {file}, which holds no PEM certificate"
             )));
         }
-        return Ok(Arc::new(Verifier::new(roots, directories, provider)?));
+        return Ok(Arc::new(Verifier::new(Store::Bundle(bundle), directories, provider)));
     }
     if !directories.is_empty() {
         let roots = read_directories(&directories);
@@ -58,7 +64,7 @@ pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVeri
                 "{DIR_VARIABLE} names {list}, which holds no PEM certificate"
             )));
         }
-        return Ok(Arc::new(Verifier::new(roots, Vec::new(), provider)?));
+        return Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)));
     }
     system(provider)
 }
@@ -70,58 +76,96 @@ fn unreadable(variable: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 /// The store of Windows or of an Apple system, by the system's own verifier.
 #[cfg(any(windows, target_vendor = "apple"))]
-fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
     let verifier = rustls_platform_verifier::Verifier::new(provider.clone());
     Ok(Arc::new(verifier.map_err(|error| Failure::NoTrust(text::visible(&error.to_string())))?))
 }
 
+#[cfg(any(windows, target_vendor = "apple"))]
+impl Trust for rustls_platform_verifier::Verifier {}
+
 /// The bundle and the directories where OpenSSL looks for them on this system.
 #[cfg(not(any(windows, target_vendor = "apple")))]
-fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
+fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
     let found = openssl_probe::probe();
-    let bundle = found.cert_file.and_then(|file| read_bundle(&file).ok()).filter(|roots| !roots.is_empty());
-    let (roots, directories) = match bundle {
-        Some(roots) => (roots, found.cert_dir),
-        None => (read_directories(&found.cert_dir), Vec::new()),
-    };
+    let bundle = found.cert_file.and_then(|file| fs::read(file).ok()).filter(|pem| holds_certificate(pem));
+    if let Some(bundle) = bundle {
+        return Ok(Arc::new(Verifier::new(Store::Bundle(bundle), found.cert_dir, provider)));
+    }
+    let roots = read_directories(&found.cert_dir);
     if roots.is_empty() {
         let what = format!(
             "this system has no certificates to trust; install them, or name a file in {FILE_VARIABLE}"
         );
         return Err(Failure::NoTrust(what));
     }
-    Ok(Arc::new(Verifier::new(roots, directories, provider)?))
+    Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)))
 }
 
-/// Reads the certificates of a PEM file; a damaged one among them is skipped.
-fn read_bundle(path: &Path) -> std::io::Result<RootCertStore> {
-    Ok(parse_bundle(&fs::read(path)?))
+/// Whether a PEM text holds a certificate that can be trusted; stops at the first.
+fn holds_certificate(pem: &[u8]) -> bool {
+    Certificates::of(pem).any(|certificate| RootCertStore::empty().add(certificate).is_ok())
 }
+
+/// The certificates of a PEM text; one that is damaged is skipped.
+fn parse_bundle(pem: &[u8]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(Certificates::of(pem));
+    roots
+}
+
+/// The base64 of most certificates has no more bytes.
+const TYPICAL: usize = 3 << 10;
 
 /// Takes the certificates from a PEM text, and leaves what stands between them and blocks of other kinds.
 ///
 /// rustls's own PEM reader decodes in constant time, for the sake of private keys. Certificates are public,
 /// and a system has 150 of them: read that way, they were two thirds of all instructions of a run.
-fn parse_bundle(pem: &[u8]) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let (mut inside, mut base64) = (false, Vec::new());
-    let mut rest = pem;
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(memchr2(b'\n', b'\r', rest).unwrap_or(rest.len()));
-        rest = after.get(1..).unwrap_or_default();
-        if line.starts_with(b"-----") {
-            let line = line.trim_ascii_end();
-            if inside && line == b"-----END CERTIFICATE-----" {
-                // What is no base64, or no certificate, is left out.
-                let _ = BASE64_STANDARD.decode(&base64).map(|der| roots.add(der.into()));
-            }
-            inside = line == b"-----BEGIN CERTIFICATE-----";
-            base64.clear();
-        } else if inside {
-            base64.extend_from_slice(line.trim_ascii());
-        }
+struct Certificates<'a> {
+    rest: &'a [u8],
+    engine: Decoder,
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+type Decoder = base64::engine::Simd;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+type Decoder = base64::engine::GeneralPurpose;
+
+impl Certificates<'_> {
+    fn of(pem: &[u8]) -> Certificates<'_> {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        let engine = Decoder::standard(base64::engine::general_purpose::PAD);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let engine = base64::engine::general_purpose::STANDARD;
+        Certificates { rest: pem, engine }
     }
-    roots
+}
+
+impl Iterator for Certificates<'_> {
+    type Item = CertificateDer<'static>;
+
+    fn next(&mut self) -> Option<CertificateDer<'static>> {
+        let (mut inside, mut base64) = (false, Vec::with_capacity(TYPICAL));
+        while !self.rest.is_empty() {
+            let (line, after) =
+                self.rest.split_at(memchr2(b'\n', b'\r', self.rest).unwrap_or(self.rest.len()));
+            self.rest = after.get(1..).unwrap_or_default();
+            if line.starts_with(b"-----") {
+                let line = line.trim_ascii_end();
+                if inside
+                    && line == b"-----END CERTIFICATE-----"
+                    && let Ok(der) = self.engine.decode(&base64)
+                {
+                    return Some(der.into());
+                }
+                inside = line == b"-----BEGIN CERTIFICATE-----";
+                base64.clear();
+            } else if inside {
+                base64.extend_from_slice(line.trim_ascii());
+            }
+        }
+        None
+    }
 }
 
 fn read_directories(paths: &[PathBuf]) -> RootCertStore {
@@ -132,30 +176,53 @@ fn read_directories(paths: &[PathBuf]) -> RootCertStore {
     roots
 }
 
+/// Where the certificates of a [`Verifier`] are.
+#[derive(Debug)]
+enum Store {
+    /// In a PEM text with at least one.
+    Bundle(Vec<u8>),
+    /// Read already.
+    Roots(RootCertStore),
+}
+
 /// webpki's verifier, with the directories to look into when the issuer is unknown.
 #[derive(Debug)]
 struct Verifier {
-    webpki: Arc<WebPkiServerVerifier>,
+    store: Store,
+    webpki: OnceLock<Result<Arc<WebPkiServerVerifier>, VerifierBuilderError>>,
     directories: Vec<PathBuf>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Verifier {
-    fn new(
-        roots: RootCertStore,
-        directories: Vec<PathBuf>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Verifier, Failure> {
-        let webpki = webpki(roots, provider).map_err(|error| Failure::NoTrust(error.to_string()))?;
-        Ok(Verifier { webpki, directories, provider: provider.clone() })
+    fn new(store: Store, directories: Vec<PathBuf>, provider: &Arc<CryptoProvider>) -> Verifier {
+        Verifier { store, webpki: OnceLock::new(), directories, provider: provider.clone() }
+    }
+
+    fn webpki(&self) -> Result<&WebPkiServerVerifier, Error> {
+        let built = self.webpki.get_or_init(|| {
+            let roots = match &self.store {
+                Store::Bundle(pem) => parse_bundle(pem),
+                Store::Roots(roots) => roots.clone(),
+            };
+            build(roots, &self.provider)
+        });
+        built.as_deref().map_err(|error| Error::General(error.to_string()))
     }
 }
 
-fn webpki(
+fn build(
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, rustls::client::VerifierBuilderError> {
+) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()
+}
+
+impl Trust for Verifier {
+    fn prepare(&self) {
+        // An error is told when a certificate is to be verified.
+        let _ = self.webpki();
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -176,10 +243,10 @@ impl ServerCertVerifier for Verifier {
             use CertificateError::{BadSignature, UnknownIssuer};
             matches!(result, Err(Error::InvalidCertificate(BadSignature | UnknownIssuer)))
         };
-        let mut result = check(&self.webpki);
+        let mut result = check(self.webpki()?);
         if unknown(&result)
             && !self.directories.is_empty()
-            && let Ok(webpki) = webpki(read_directories(&self.directories), &self.provider)
+            && let Ok(webpki) = build(read_directories(&self.directories), &self.provider)
         {
             result = check(&webpki);
         }
@@ -199,7 +266,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+        self.webpki()?.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -208,11 +275,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
+        self.webpki()?.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        // Asked for in the first message, when the store need not be read yet.
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

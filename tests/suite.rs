@@ -16,6 +16,7 @@ mod output;
 mod proxies;
 mod replies;
 mod request;
+mod round_trips;
 mod streams;
 mod tls;
 mod trust;

@@ -93,7 +93,13 @@ fn directories_are_searched_whatever_their_files_are_called() {
     let other =
         directory(&[("a.pem", Authority::named("Another company").pem()), ("notes.txt", "x".to_owned())]);
     let right = directory(&[("whatever", authority.pem())]);
-    for list in [vec![right.path()], vec![other.path(), right.path()], vec![right.path(), Path::new("")]] {
+    let missing = Path::new("/nonexistent");
+    for list in [
+        vec![right.path()],
+        vec![other.path(), right.path()],
+        vec![right.path(), Path::new("")],
+        vec![missing, right.path()],
+    ] {
         let mut command = asking(&server.url());
         expect_balance(command.env("SSL_CERT_DIR", std::env::join_paths(list).unwrap()));
     }

@@ -61,8 +61,7 @@ impl Tls {
     ) -> io::Result<Secured> {
         let host = details.uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        // A trailing dot makes a name absolute; certificates and SNI go without.
-        let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host).to_owned())
+        let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut connection = ClientConnection::new(client.config.clone(), name).map_err(io::Error::other)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());

@@ -5,7 +5,8 @@
 
 use std::env;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -32,46 +33,40 @@ pub trait Trust: ServerCertVerifier {
 /// The verifier of server certificates.
 ///
 /// # Errors
-/// When a file that a variable names is missing or holds no certificate, or when there is no store at all.
+/// When the file that a variable names is missing or holds no certificate, when none of the directories does, or
+/// when there is no store at all.
 pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
     let named = |variable| env::var_os(variable).filter(|value| !value.is_empty());
-    let file = named(FILE_VARIABLE).map(PathBuf::from);
-    let directories: Vec<PathBuf> =
+    let mut directories: Vec<PathBuf> =
         named(DIR_VARIABLE).map(|list| env::split_paths(&list).collect()).unwrap_or_default();
-    let directories: Vec<PathBuf> =
-        directories.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+    directories.retain(|path| !path.as_os_str().is_empty());
 
-    for directory in &directories {
-        fs::read_dir(directory).map_err(|error| unreadable(DIR_VARIABLE, directory, &error))?;
+    if let Some(file) = named(FILE_VARIABLE).map(PathBuf::from) {
+        return match read_bundle(&file) {
+            Ok(bundle) if holds_certificate(&bundle) => {
+                Ok(Arc::new(Verifier::new(Store::Bundle(bundle), directories, provider)))
+            }
+            result => Err(unusable(FILE_VARIABLE, &[file], result.err())),
+        };
     }
-    if let Some(file) = file {
-        let bundle = fs::read(&file).map_err(|error| unreadable(FILE_VARIABLE, &file, &error))?;
-        if !holds_certificate(&bundle) {
-            let file = text::visible(&file.to_string_lossy());
-            return Err(Failure::NoTrust(format!(
-                "{FILE_VARIABLE} names {file}, which holds no PEM certificate"
-            )));
-        }
-        return Ok(Arc::new(Verifier::new(Store::Bundle(bundle), directories, provider)));
+    if directories.is_empty() {
+        return system(provider);
     }
-    if !directories.is_empty() {
-        let roots = read_directories(&directories);
-        if roots.is_empty() {
-            let list =
-                directories.iter().map(|path| text::visible(&path.to_string_lossy())).collect::<Vec<_>>();
-            let list = list.join(", ");
-            return Err(Failure::NoTrust(format!(
-                "{DIR_VARIABLE} names {list}, which holds no PEM certificate"
-            )));
-        }
-        return Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)));
+    let roots = read_directories(&directories);
+    if roots.is_empty() {
+        let error = directories.iter().find_map(|directory| fs::read_dir(directory).err());
+        return Err(unusable(DIR_VARIABLE, &directories, error));
     }
-    system(provider)
+    Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)))
 }
 
-fn unreadable(variable: &str, path: &Path, error: &std::io::Error) -> Failure {
-    let path = text::visible(&path.to_string_lossy());
-    Failure::NoTrust(format!("{variable} names {path}, which can't be read: {}", text::io_reason(error)))
+fn unusable(variable: &str, paths: &[PathBuf], error: Option<io::Error>) -> Failure {
+    let paths: Vec<_> = paths.iter().map(|path| text::visible(&path.to_string_lossy())).collect();
+    let reason = match error {
+        Some(error) => format!("can't be read: {}", text::io_reason(&error)),
+        None => "holds no PEM certificate".to_owned(),
+    };
+    Failure::NoTrust(format!("{variable} names {}, which {reason}", paths.join(", ")))
 }
 
 /// The store of Windows or of an Apple system, by the system's own verifier.
@@ -88,7 +83,8 @@ impl Trust for rustls_platform_verifier::Verifier {}
 #[cfg(not(any(windows, target_vendor = "apple")))]
 fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
     let found = openssl_probe::probe();
-    let bundle = found.cert_file.and_then(|file| fs::read(file).ok()).filter(|pem| holds_certificate(pem));
+    let bundle =
+        found.cert_file.and_then(|file| read_bundle(&file).ok()).filter(|pem| holds_certificate(pem));
     if let Some(bundle) = bundle {
         return Ok(Arc::new(Verifier::new(Store::Bundle(bundle), found.cert_dir, provider)));
     }
@@ -100,6 +96,13 @@ fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
         return Err(Failure::NoTrust(what));
     }
     Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)))
+}
+
+/// Reads a bundle; what a system has is a fiftieth of the most that is read.
+fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?.take(10 << 20).read_to_end(&mut pem)?;
+    Ok(pem)
 }
 
 /// Whether a PEM text holds a certificate that can be trusted; stops at the first.

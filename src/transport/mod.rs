@@ -41,7 +41,7 @@ pub fn agent(endpoint: &Endpoint, progress: &Arc<Progress>) -> Result<Agent, Fai
     let proxy = route.as_ref().map(|route| route.proxy.clone());
     progress.route(route);
     let https_proxy = proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
-    let tls = if endpoint.is_plain() && !https_proxy { None } else { Some(tls::client()?) };
+    let tls = if endpoint.is_plain() && !https_proxy { None } else { Some(tls::config()?) };
     let config = |proxy| config(endpoint, proxy);
     let chain =
         ().chain(SocksConnector::default())

@@ -19,43 +19,37 @@ use crate::text;
 type Secured = Duplex<StreamOwned<ClientConnection, TransportAdapter>>;
 
 /// The client's side of TLS: no client certificate, no session store, no early data.
-pub struct Client {
-    config: Arc<ClientConfig>,
-    trust: Arc<dyn trust::Trust>,
-}
-
-/// Makes a [`Client`].
 ///
 /// # Errors
 /// When the certificates to trust can't be read.
-pub fn client() -> Result<Client, Failure> {
+pub fn config() -> Result<Arc<ClientConfig>, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let trust = trust::verifier(&provider)?;
+    let verifier = trust::verifier(&provider)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
         .map_err(|error| Failure::NoTrust(error.to_string()))?
         // Not dangerous here: the verifier is the one that rustls would have taken.
         .dangerous()
-        .with_custom_certificate_verifier(trust.clone())
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    Ok(Client { config: Arc::new(config), trust })
+    Ok(Arc::new(config))
 }
 
 /// Secures a connection whose URL is https, be it to the service or to an https proxy.
 pub struct Tls {
-    client: Option<Client>,
+    config: Option<Arc<ClientConfig>>,
     progress: Arc<Progress>,
 }
 
 impl Tls {
-    /// Without a `client`, https fails.
-    pub fn new(client: Option<Client>, progress: &Arc<Progress>) -> Tls {
-        Tls { client, progress: progress.clone() }
+    /// Without a `config`, https fails.
+    pub fn new(config: Option<Arc<ClientConfig>>, progress: &Arc<Progress>) -> Tls {
+        Tls { config, progress: progress.clone() }
     }
 
     fn handshake(
         &self,
-        client: &Client,
+        config: &Arc<ClientConfig>,
         details: &ConnectionDetails,
         transport: impl Transport,
     ) -> io::Result<Secured> {
@@ -63,13 +57,8 @@ impl Tls {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let mut connection = ClientConnection::new(client.config.clone(), name).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
-        while connection.wants_write() {
-            connection.write_tls(&mut socket)?;
-        }
-        // The answer takes a round trip; what it is checked against is read in the meantime.
-        client.trust.prepare();
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
@@ -93,11 +82,11 @@ impl<In: Transport> Connector<In> for Tls {
         // The tunnel runs the chain for the proxy with a configuration that names no proxy.
         let proxy = self.progress.proxy().filter(|_| details.config.proxy().is_none());
         let reached = if details.needs_tls() {
-            let client = self.client.as_ref().ok_or(Error::TlsRequired)?;
+            let config = self.config.as_ref().ok_or(Error::TlsRequired)?;
             if proxy.is_none() {
                 self.progress.reach(Stage::Tls);
             }
-            let secured = self.handshake(client, details, transport).map_err(|error| Failure::Tls {
+            let secured = self.handshake(config, details, transport).map_err(|error| Failure::Tls {
                 peer: match proxy {
                     Some(proxy) => format!("the proxy {proxy}"),
                     None => details.uri.authority().map(ToString::to_string).unwrap_or_default(),

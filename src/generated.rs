@@ -121,7 +121,10 @@ const NETWORK: &[&str] = &[
     "Known differences from curl: no NTLM or Negotiate; no server certificate that has only a common name or is \
      CA:TRUE; no TRUSTED CERTIFICATE blocks; TLS 1.2 and 1.3 with ECDHE only; no HTTP/2; host names in ASCII; at most \
      64 KiB of head, 128 header lines and 64 KiB of body; behind a SOCKS proxy addresses are tried in turn, not in a \
-     race.",
+     race. Refused are 100 Continue with header lines, folded header lines, chunk sizes of more than 20 bytes with \
+     their extension, differing lengths, and SOCKS5 with a user name but no password. In proxy variables a path is \
+     an error, and blanks around the value are not; NO_PROXY also takes *.domain and host:port. Plain http goes \
+     through an HTTP proxy by CONNECT.",
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

@@ -41,6 +41,7 @@ pub struct Reply {
 pub fn fetch(endpoint: &Endpoint, source: &Source, progress: &Arc<Progress>) -> Result<Reply, Error> {
     let key = Key::load(source).map_err(|problem| Error::BadKey(source.clone(), problem))?;
     progress.note(format_args!("key: from {source}"));
+    progress.reach(Stage::Trust);
     let agent = transport::agent(endpoint, progress).map_err(Error::Transport)?;
     let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()))
         .map_err(|_| Error::Internal("the key fits no header".to_owned()))?;

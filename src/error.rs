@@ -274,7 +274,8 @@ impl fmt::Display for Error {
             Error::NotHttp { host, reason } => write!(f, "{host} sent a reply that is not HTTP: {reason}"),
             Error::Timeout { peer, stage, after } => {
                 let missed = match stage {
-                    Stage::Start => "the API key could not be read",
+                    Stage::Key => "the API key could not be read",
+                    Stage::Trust => "the certificates to trust could not be read",
                     Stage::Resolve => &format!("{peer} was not resolved"),
                     Stage::Connect => &format!("could not connect to {peer}"),
                     Stage::Proxy => &format!("the proxy {peer} made no connection"),

@@ -83,8 +83,8 @@ fn run(args: &Args, started: Instant) -> anyhow::Result<Exit> {
 /// Asks, and ends the process at the deadline wherever the asking may be by then: reading the key from a pipe,
 /// in the resolver, in a proxy's answer.
 ///
-/// It is the clock that has a thread of its own, not the work: that would do with a second heap and with being
-/// woken up, which takes longer than most of what else is done here.
+/// The clock has the thread of its own, not the work: the work would run on a second heap that grows page by
+/// page, and its result would have to be handed over.
 fn ask(args: &Args, started: Instant, endpoint: &Endpoint, source: &Source) -> anyhow::Result<Reply> {
     let progress = Arc::new(Progress::new(args.verbose));
     // Set by whoever is first, the reply or the deadline; the other says nothing.

@@ -4,7 +4,6 @@
 //! `render` is pure, its clock and its colours are passed in; `emit` is the only write.
 
 use std::env;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -128,9 +127,9 @@ pub fn emit(bytes: &[u8]) -> io::Result<()> {
 /// Standard output without the standard library's wrapper, which takes a descriptor that is not open for
 /// writing for a success.
 #[cfg(unix)]
-fn stdout() -> io::Result<File> {
+fn stdout() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd;
-    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+    Ok(std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
 /// Standard output; the wrapper also translates for the console.

@@ -170,6 +170,23 @@ fn a_key_that_never_comes_is_given_up() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
 
+#[cfg(unix)]
+#[test]
+fn certificates_that_never_come_are_given_up() {
+    let mut command = bare();
+    command.args(["--timeout", "0.5", "--api-url", "https://search.invalid"]);
+    command.env("CLADO_API_KEY", KEY).env("SSL_CERT_FILE", "/dev/stdin");
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pipe = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(pipe);
+    let expected = "error: the certificates to trust could not be read within 0.5 seconds\n";
+    assert_eq!(
+        (output.status.code(), String::from_utf8(output.stderr).unwrap()),
+        (Some(7), expected.to_owned())
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_connection_that_is_swallowed_is_given_up() {

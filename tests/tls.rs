@@ -65,7 +65,7 @@ fn a_good_certificate_is_accepted_and_the_key_arrives() {
 
 #[test]
 fn each_of_tls_1_2_and_1_3_is_enough() {
-    for (version, name) in [(&TLS12, "TLSv1_2"), (&TLS13, "TLSv1_3")] {
+    for (version, name) in [(&TLS12, "TLSv1.2"), (&TLS13, "TLSv1.3")] {
         let authority = Authority::new();
         let server = Server::new(config_with(authority.good(), &[version], |any| any.with_no_client_auth()));
         let told = expect_balance(server.asked_trusting(&authority.file()).arg("--verbose"));

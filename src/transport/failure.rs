@@ -125,7 +125,7 @@ impl Failure {
             other => return Err(other),
         };
         Ok(match stage {
-            Stage::Start | Stage::Resolve | Stage::Connect | Stage::Proxy => {
+            Stage::Key | Stage::Trust | Stage::Resolve | Stage::Connect | Stage::Proxy => {
                 Failure::at_proxy(&error, progress)
             }
             // A server that misses a client certificate says so after its side of the handshake.

@@ -11,8 +11,10 @@ use super::proxy::Route;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
-    /// Reading the key and the settings.
-    Start,
+    /// Reading the key.
+    Key,
+    /// Reading the certificates to trust.
+    Trust,
     /// Resolving the name of the service or of the proxy.
     Resolve,
     /// Connecting to the service.
@@ -27,8 +29,16 @@ pub enum Stage {
     Body,
 }
 
-const STAGES: [Stage; 7] =
-    [Stage::Start, Stage::Resolve, Stage::Connect, Stage::Proxy, Stage::Tls, Stage::Reply, Stage::Body];
+const STAGES: [Stage; 8] = [
+    Stage::Key,
+    Stage::Trust,
+    Stage::Resolve,
+    Stage::Connect,
+    Stage::Proxy,
+    Stage::Tls,
+    Stage::Reply,
+    Stage::Body,
+];
 
 /// Shared between the worker, which writes it, and `main`, which reads it.
 #[derive(Debug)]
@@ -44,7 +54,7 @@ impl Progress {
     pub fn new(verbose: bool) -> Progress {
         Progress {
             verbose,
-            stage: AtomicU8::new(Stage::Start as u8),
+            stage: AtomicU8::new(Stage::Key as u8),
             status: AtomicU16::new(0),
             route: OnceLock::new(),
         }

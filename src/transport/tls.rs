@@ -65,7 +65,8 @@ impl Tls {
         if let (Some(version), Some(suite)) =
             (connection.protocol_version(), connection.negotiated_cipher_suite())
         {
-            self.progress.note(format_args!("{version:?}, {:?}", suite.suite()));
+            let version = format!("{version:?}").replace('_', ".");
+            self.progress.note(format_args!("{version}, {:?}", suite.suite()));
         }
         let input = details.config.input_buffer_size();
         Ok(Duplex::new(StreamOwned::new(connection, socket), true, input, details.config))

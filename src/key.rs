@@ -16,8 +16,8 @@ pub const VARIABLE: &str = "CLADO_API_KEY";
 /// The longest key accepted, in bytes; real ones have some forty.
 const MAX_LENGTH: usize = 4096;
 
-/// Where the user put the key.
-#[derive(Debug, Clone)]
+/// Where the user put the key; shown by its place, never by what it holds.
+#[derive(Clone)]
 pub enum Source {
     /// The value of `--api-key`.
     Flag(OsString),
@@ -41,6 +41,12 @@ impl fmt::Display for Source {
             Source::Stdin => f.write_str("standard input"),
             Source::Environment(_) => f.write_str(VARIABLE),
         }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -173,6 +179,8 @@ mod tests {
     fn a_key_never_shows_itself() {
         let key = Key::parse(b"lk_test_not_a_real_key").unwrap();
         assert_eq!(format!("{key:?}"), "(redacted)");
+        let source = Source::Flag("lk_test_not_a_real_key".into());
+        assert_eq!(format!("{source:?}"), "--api-key");
     }
 
     #[test]

@@ -20,7 +20,8 @@ const ISSUER: Option<&str> =
     Some("if you trust the issuer, a company proxy's for example, name its certificate in SSL_CERT_FILE");
 const NOT_TLS: Option<&str> =
     Some("a login page of the network may be in the way, or the port is one for plain http");
-const INCOMPATIBLE: Option<&str> = Some("it must offer TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20");
+const INCOMPATIBLE: Option<&str> =
+    Some("it must offer TLS 1.2 or 1.3, ECDHE with X25519, P-256 or P-384, and AES-GCM or ChaCha20");
 
 /// Expects that a server which shows `identity` is refused with these words and never sees a request.
 /// `{}` stands for its name.
@@ -215,19 +216,19 @@ fn old_protocols_and_other_alerts_are_told_apart() {
     for (alert, error, hint) in [
         (
             &b"\x15\x03\x01\x00\x02\x02\x46"[..],
-            "{} offers no TLS version or cipher that is still safe",
+            "{} has no TLS version, key exchange or cipher in common with us",
             INCOMPATIBLE,
         ),
         (
             b"\x15\x03\x01\x00\x02\x02\x28",
-            "{} offers no TLS version or cipher that is still safe",
+            "{} has no TLS version, key exchange or cipher in common with us",
             INCOMPATIBLE,
         ),
         (b"\x15\x03\x01\x00\x02\x02\x70", "{} refused the TLS handshake: UnrecognisedName", None),
         // A ServerHello that settles on TLS 1.0.
         (
             b"\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x01RANDOM_RANDOM_RANDOM_RANDOM_RAND\x00\x00\x2f\x00",
-            "{} offers no TLS version or cipher that is still safe",
+            "{} has no TLS version, key exchange or cipher in common with us",
             INCOMPATIBLE,
         ),
     ] {

@@ -179,7 +179,9 @@ impl TlsProblem {
             }
             TlsProblem::SelfSigned => "if you trust the certificate, name it in SSL_CERT_FILE",
             TlsProblem::AuthorityAsServer => "the server needs a certificate with CA:FALSE",
-            TlsProblem::Incompatible => "it must offer TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20",
+            TlsProblem::Incompatible => {
+                "it must offer TLS 1.2 or 1.3, ECDHE with X25519, P-256 or P-384, and AES-GCM or ChaCha20"
+            }
             TlsProblem::NotTls => {
                 "a login page of the network may be in the way, or the port is one for plain http"
             }
@@ -231,7 +233,7 @@ impl fmt::Display for Failure {
                     write!(f, "the certificate of {peer} is an authority's (CA:TRUE), not a server's")
                 }
                 TlsProblem::Incompatible => {
-                    write!(f, "{peer} offers no TLS version or cipher that is still safe")
+                    write!(f, "{peer} has no TLS version, key exchange or cipher in common with us")
                 }
                 TlsProblem::NotTls => write!(f, "{peer} does not speak TLS on this port"),
                 TlsProblem::ClientCertificate => write!(f, "{peer} demands a client certificate"),

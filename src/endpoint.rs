@@ -91,13 +91,12 @@ impl Endpoint {
 
     /// The host without the brackets of an IPv6 address.
     pub fn host(&self) -> &str {
-        let host = self.0.host().unwrap_or_default();
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+        unbracketed(self.0.host().unwrap_or_default())
     }
 
     /// The port, given or implied.
     pub fn port(&self) -> u16 {
-        self.0.port_u16().unwrap_or(if self.is_plain() { 80 } else { 443 })
+        port(&self.0)
     }
 
     /// Host and, where one was given, port: how messages name the service.
@@ -115,6 +114,16 @@ impl Endpoint {
         host.eq_ignore_ascii_case("localhost")
             || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
     }
+}
+
+/// A host as a name or an address: without the brackets that an IPv6 address has in a URL.
+pub fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The port of a URL, given or implied.
+pub fn port(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 })
 }
 
 #[cfg(test)]

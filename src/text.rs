@@ -5,7 +5,7 @@
 use std::io;
 
 /// The most characters of a server's text that are shown, the closing `…` included.
-pub const MAX_SHOWN: usize = 200;
+const MAX_SHOWN: usize = 200;
 
 /// Length of the shortest piece of a secret that is hidden wherever it turns up.
 const SHORTEST_PIECE: usize = 6;

@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ServerConfig, ServerConnection, Stream};
 use tempfile::NamedTempFile;
 
+use crate::common::net::listen;
+use crate::common::tls::{Authority, accept, config_with, params};
 use crate::common::{BALANCE, asking, read_head};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,38 +77,22 @@ fn relay(server: SocketAddr) -> (SocketAddr, Receiver<Vec<Flight>>) {
     (address, receiver)
 }
 
-/// A TLS 1.3 server that answers one request and waits for the client to close, and the file that names its
+/// A TLS 1.3 server that answers each request and waits for the client to close, and the file that names its
 /// authority.
 fn tls_server() -> (SocketAddr, NamedTempFile) {
-    let mut authority = CertificateParams::new([]).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(authority.as_ref().pem().as_bytes()).unwrap();
-
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.into()], key.into())
-        .unwrap();
+    let authority = Authority::new();
+    let identity = authority.sign(&params(&["127.0.0.1"], |_| {}));
+    let mut config = config_with(identity, &[&rustls::version::TLS13], |any| any.with_no_client_auth());
     // Tickets are sent when the client's Finished has come, which may be before its request has.
     config.send_tls13_tickets = 0;
-
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut socket = listener.accept().unwrap().0;
-        let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
-        let mut stream = Stream::new(&mut connection, &mut socket);
+    let config = Arc::new(config);
+    let (address, _) = listen(move |stream| {
+        let mut stream = accept(&config, stream);
         read_head(&mut stream);
         stream.write_all(good().as_bytes()).unwrap();
         let _ = stream.read(&mut [0]);
     });
-    (address, file)
+    (address, authority.file())
 }
 
 fn good() -> String {

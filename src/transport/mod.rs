@@ -18,7 +18,7 @@ use std::env;
 use std::sync::Arc;
 
 use ureq::config::Config;
-use ureq::unversioned::transport::{Connector, SocksConnector};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, SocksConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 pub use failure::{Failure, TlsProblem};
@@ -28,6 +28,9 @@ use crate::endpoint::Endpoint;
 
 /// Bytes of a reply's head that are read at most; curl stops at 100 KiB for one line and 300 KiB in all.
 const MAX_HEAD: usize = 64 << 10;
+
+/// How the program names itself to the service and to a proxy.
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Builds the agent for requests to `endpoint`. Nothing is sent yet.
 ///
@@ -64,7 +67,12 @@ fn config(endpoint: &Endpoint, proxy: Option<Proxy>) -> Config {
         // ureq compares what is buffered with the limit, so the buffer has to be larger.
         .input_buffer_size(MAX_HEAD + 1024)
         .output_buffer_size(8 << 10)
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .accept("application/json")
         .build()
+}
+
+/// How messages name the other side of a connection that goes through no proxy.
+fn peer(details: &ConnectionDetails) -> String {
+    details.uri.authority().map(ToString::to_string).unwrap_or_default()
 }

@@ -1,15 +1,14 @@
-//! How far the run has come: read by `main` when the deadline passes, and told to the user by `--verbose`.
+//! How far the run has come: read when the deadline passes, and told to the user by `--verbose`.
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::proxy::Route;
 
 /// What is being done, in the order in which it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Stage {
     /// Reading the key.
     Key,
@@ -29,22 +28,11 @@ pub enum Stage {
     Body,
 }
 
-const STAGES: [Stage; 8] = [
-    Stage::Key,
-    Stage::Trust,
-    Stage::Resolve,
-    Stage::Connect,
-    Stage::Proxy,
-    Stage::Tls,
-    Stage::Reply,
-    Stage::Body,
-];
-
-/// Shared between the worker, which writes it, and `main`, which reads it.
+/// Written by the work, and read by the clock that ends the process at the deadline.
 #[derive(Debug)]
 pub struct Progress {
     verbose: bool,
-    stage: AtomicU8,
+    stage: Mutex<Stage>,
     status: AtomicU16,
     route: OnceLock<Route>,
 }
@@ -52,22 +40,17 @@ pub struct Progress {
 impl Progress {
     /// At the start; with `verbose`, [`note`](Self::note) speaks.
     pub fn new(verbose: bool) -> Progress {
-        Progress {
-            verbose,
-            stage: AtomicU8::new(Stage::Key as u8),
-            status: AtomicU16::new(0),
-            route: OnceLock::new(),
-        }
+        Progress { verbose, stage: Mutex::new(Stage::Key), status: AtomicU16::new(0), route: OnceLock::new() }
     }
 
     /// Records that `stage` has begun.
     pub fn reach(&self, stage: Stage) {
-        self.stage.store(stage as u8, Ordering::Relaxed);
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
     /// What is being done now.
     pub fn stage(&self) -> Stage {
-        STAGES[usize::from(self.stage.load(Ordering::Relaxed)).min(STAGES.len() - 1)]
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records that the service refuses with this HTTP status; its words may still be on their way.

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use ureq::{Proxy, ProxyProtocol};
 
 use super::Failure;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, unbracketed};
 
 /// A proxy to go through.
 #[derive(Debug)]
@@ -128,8 +128,7 @@ fn is_excepted(host: &str, port: u16, list: &str) -> bool {
     entries.map(str::to_ascii_lowercase).any(|entry| {
         let covers = |entry: &str| match address {
             Some(address) => {
-                let entry =
-                    entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
+                let entry = unbracketed(entry);
                 entry.parse::<IpAddr>().is_ok_and(|entry| entry.to_canonical() == address)
                     || entry.parse::<IpNet>().is_ok_and(|range| range.contains(&address))
             }

@@ -13,7 +13,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, Transport};
 
 use super::duplex::Duplex;
-use super::{Failure, Progress};
+use super::{Failure, Progress, peer};
 use crate::text;
 
 /// The pause before the next address is tried while the last has not answered: the RFC's "Connection Attempt
@@ -46,8 +46,7 @@ impl<In: Transport> Connector<In> for Race {
             if self.progress.proxy().is_some() {
                 return Failure::at_proxy(&error, &self.progress);
             }
-            let peer = details.uri.authority().map(ToString::to_string).unwrap_or_default();
-            Failure::Connect { peer, reason: text::io_reason(&error) }
+            Failure::Connect { peer: peer(details), reason: text::io_reason(&error) }
         })?;
         // A request is one small write; waiting to fill a segment only costs time.
         let _ = stream.set_nodelay(true);
@@ -146,6 +145,7 @@ mod tests {
         assert_eq!(race(vec![closed, closed]).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(race(vec![]).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
+
     /// A listener whose queue is full, so that Linux swallows every further attempt to connect.
     #[cfg(target_os = "linux")]
     fn swallowing() -> (SocketAddr, Vec<socket2::Socket>) {

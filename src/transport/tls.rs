@@ -12,7 +12,8 @@ use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, Transport, TransportAdapter};
 
 use super::duplex::Duplex;
-use super::{Failure, Progress, Stage, TlsProblem, trust};
+use super::{Failure, Progress, Stage, TlsProblem, peer, trust};
+use crate::endpoint::unbracketed;
 use crate::text;
 
 /// TLS over a boxed transport.
@@ -53,8 +54,7 @@ impl Tls {
         details: &ConnectionDetails,
         transport: impl Transport,
     ) -> io::Result<Secured> {
-        let host = details.uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = unbracketed(details.uri.host().unwrap_or_default());
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
@@ -90,7 +90,7 @@ impl<In: Transport> Connector<In> for Tls {
             let secured = self.handshake(config, details, transport).map_err(|error| Failure::Tls {
                 peer: match proxy {
                     Some(proxy) => format!("the proxy {proxy}"),
-                    None => details.uri.authority().map(ToString::to_string).unwrap_or_default(),
+                    None => peer(details),
                 },
                 problem: problem(&error),
             })?;

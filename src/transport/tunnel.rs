@@ -12,7 +12,8 @@ use ureq::config::Config;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, Transport, TransportAdapter};
 use ureq::{Error, Proxy, ProxyProtocol};
 
-use super::{Failure, MAX_HEAD, Progress, Stage};
+use super::{Failure, MAX_HEAD, Progress, Stage, USER_AGENT};
+use crate::endpoint;
 
 /// Header lines of the proxy's answer that are read at most.
 const MAX_HEADERS: usize = 128;
@@ -28,13 +29,6 @@ pub struct Tunnel {
 impl Tunnel {
     pub fn new(direct: Config, progress: &Arc<Progress>) -> Tunnel {
         Tunnel { direct, progress: progress.clone() }
-    }
-
-    fn failure(&self, reason: &str) -> Failure {
-        Failure::Proxy {
-            proxy: self.progress.proxy().unwrap_or_default().to_owned(),
-            reason: reason.to_owned(),
-        }
     }
 }
 
@@ -64,6 +58,8 @@ impl<In: Transport> Connector<In> for Tunnel {
         let transport = (details.run_connector)(&to_proxy)?;
         self.progress.reach(Stage::Proxy);
 
+        let name = || self.progress.proxy().unwrap_or_default().to_owned();
+        let failure = |reason: &str| Failure::Proxy { proxy: name(), reason: reason.to_owned() };
         let lost = |error: std::io::Error| Failure::at_proxy(&error, &self.progress);
         let mut writer = TransportAdapter::new(transport, details.current_time.clone());
         writer.write_all(request(details.uri, proxy).as_bytes()).map_err(lost)?;
@@ -75,20 +71,17 @@ impl<In: Transport> Connector<In> for Tunnel {
             let used = match reply.parse(transport.buffers().input()) {
                 Ok(httparse::Status::Complete(used)) => used,
                 Ok(httparse::Status::Partial) if transport.buffers().input().len() > MAX_HEAD => {
-                    return Err(self.failure("its answer is too long").into());
+                    return Err(failure("its answer is too long").into());
                 }
                 Ok(httparse::Status::Partial) if more => continue,
-                Ok(httparse::Status::Partial) => return Err(self.failure("it closed the connection").into()),
-                Err(_) => return Err(self.failure("it did not answer in HTTP").into()),
+                Ok(httparse::Status::Partial) => return Err(failure("it closed the connection").into()),
+                Err(_) => return Err(failure("it did not answer in HTTP").into()),
             };
             let status = reply.code.unwrap_or_default();
             transport.buffers().input_consume(used);
             return match status {
                 200..=299 => Ok(Some(Either::B(transport))),
-                _ => {
-                    let proxy = self.progress.proxy().unwrap_or_default().to_owned();
-                    Err(Failure::ProxyRefused { proxy, status }.into())
-                }
+                _ => Err(Failure::ProxyRefused { proxy: name(), status }.into()),
             };
         }
     }
@@ -97,10 +90,9 @@ impl<In: Transport> Connector<In> for Tunnel {
 /// The whole request, to be sent at once. The key is no part of it.
 fn request(target: &Uri, proxy: &Proxy) -> String {
     let host = target.host().unwrap_or_default();
-    let port = target.port_u16().unwrap_or(if target.scheme_str() == Some("http") { 80 } else { 443 });
-    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let port = endpoint::port(target);
     let mut request =
-        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {agent}\r\n");
+        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n");
     if proxy.username().is_some() || proxy.password().is_some() {
         let (user, password) = (proxy.username().unwrap_or_default(), proxy.password().unwrap_or_default());
         let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));

@@ -1,40 +1,46 @@
-//! The command line: flags, their help, and what a wrong one is told. The only file that knows clap.
+//! The command line and the settings made from it: flags, environment and defaults are merged here and nowhere else.
 //!
-//! The environment is read here too, by hand: clap would show its values in the help, and count a variable
-//! among the flags that exclude each other.
+//! The only file that knows clap, and the only one that reads the environment. It does so by hand: clap would show
+//! the values in the help, and count a variable among the flags that exclude each other.
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::num::{IntErrorKind, ParseIntError};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
+use clap::{ColorChoice, CommandFactory, Parser, ValueHint};
 
 use crate::endpoint::{self, Endpoint};
-use crate::error::EXIT_CODES;
-use crate::key::{self, Source};
-use crate::text;
+use crate::error::{Error, Exit, Kind, error};
+use crate::key::Source;
+use crate::text::{self, Shown};
+use crate::transport::proxy::{self, Proxy};
 
 /// Check how many Clado API credits are left
 #[derive(Parser)]
 #[command(
     version,
-    about = "Check how many Clado API credits are left",
     long_about = "Check how many Clado API credits are left.\n\n\
-        Asks the service once, at no cost, and prints the answer. A number is printed only when it was\n\
-        measured: on every failure standard output stays empty and the exit code says what went wrong.",
+        Asks the API once, which costs no credits, and prints the balance. If it can't be\n\
+        read, standard output stays empty and the exit code says what failed.",
+    help_template = "{about-with-newline}\n\
+        Example: clado-credits --min 500 && ./costly-search\n\n\
+        {usage-heading} {usage}\n\n{all-args}{after-help}",
     override_usage = "clado-credits [OPTIONS]",
-    before_help = "Example: clado-credits --min 500 && ./costly-search",
-    after_help = "Exit codes and environment: --help",
+    after_help = "Exit codes, JSON errors and environment: --help",
+    after_long_help = after_long_help(),
     args_override_self = true
 )]
 pub struct Args {
-    /// Print the API's JSON, unchanged
+    /// Print the API's JSON reply, unchanged
     ///
-    /// What is printed always parses and holds an integer "credits".
+    /// It always parses and has an integer "credits".
     ///
-    /// Errors become one line of JSON on standard error.
+    /// Errors are one line of JSON on standard error; see below.
     #[arg(long, group = "form")]
     pub json: bool,
 
@@ -44,218 +50,232 @@ pub struct Args {
 
     /// Print nothing on success
     ///
-    /// Errors and a balance below --min are still told on standard error.
+    /// Errors and a balance below --min still go to standard error.
     #[arg(short, long, group = "form")]
     pub quiet: bool,
 
-    /// Exit 1 when fewer than CREDITS remain
+    /// Exit with code 1 if fewer than CREDITS are left
     ///
-    /// The balance is printed as usual, and one line on standard error says that it is short.
-    #[arg(
-        long,
-        value_name = "CREDITS",
-        value_hint = ValueHint::Other,
-        allow_negative_numbers = true,
-        value_parser = |text: &str| text.parse::<u64>().map_err(|_| "not a whole number of credits")
-    )]
+    /// The balance is printed as usual, then a line on standard error.
+    #[arg(long, value_name = "CREDITS", value_hint = ValueHint::Other, allow_negative_numbers = true)]
+    #[arg(value_parser = credits)]
     pub min: Option<u64>,
 
-    /// The key itself; other users of the machine can see it [env: CLADO_API_KEY]
+    /// The API key; it shows in the process list
     #[arg(long, value_name = "KEY", value_hint = ValueHint::Other, conflicts_with = "api_key_file")]
     api_key: Option<OsString>,
 
-    /// Read the key from PATH, or from standard input where PATH is -
+    /// Read the API key from a file, or from stdin if -
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     api_key_file: Option<PathBuf>,
 
-    #[arg(
-        long,
-        value_name = "URL",
-        value_hint = ValueHint::Url,
-        help = format!("Base URL [env: {}] [default: {}]", endpoint::VARIABLE, endpoint::DEFAULT_URL),
-        long_help = format!(
-            "Base URL [env: {}] [default: {}]\n\nA path in it is kept. Plain http is allowed only to this machine.",
-            endpoint::VARIABLE,
-            endpoint::DEFAULT_URL
-        )
-    )]
+    /// Base URL of the API [default: https://search.clado.ai]
+    ///
+    /// A path in it is kept. Plain http is allowed only to this machine.
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Other)]
     api_url: Option<String>,
 
-    /// Give up after this long, the whole run counted; decimals allowed
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        value_hint = ValueHint::Other,
-        default_value = "30",
-        allow_negative_numbers = true,
-        value_parser = seconds
-    )]
+    /// Time limit for the whole run
+    ///
+    /// It may have decimals. Writing the output is not limited.
+    #[arg(long, value_name = "SECONDS", value_hint = ValueHint::Other, allow_negative_numbers = true)]
+    #[arg(default_value = "30", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// Colour the table: auto, always, never
+    /// Use colour: auto, always, never
     ///
-    /// `auto` means on a terminal, unless NO_COLOR is set or TERM is dumb.
+    /// auto: on a terminal, unless NO_COLOR is set or TERM is dumb.
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
-    pub color: When,
+    color: ColorChoice,
 
-    /// Say on standard error what is sent where, and where the key came from
+    /// Show on stderr what is sent and where, never the key
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Print the completion script: bash, zsh, fish, powershell, elvish
-    #[arg(long, value_name = "SHELL", hide_possible_values = true)]
-    pub completions: Option<Shell>,
+    /// Print completions: bash, zsh, fish, powershell, elvish
+    #[arg(long, value_name = "SHELL", hide_possible_values = true, value_parser = shells())]
+    pub completions: Option<&'static str>,
 }
 
-/// When to use colour.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum When {
-    /// On a terminal, unless NO_COLOR or TERM=dumb says otherwise.
-    #[value(help = None)]
-    Auto,
-    /// Always.
-    #[value(help = None)]
-    Always,
-    /// Never.
-    #[value(help = None)]
-    Never,
+/// The shells and their completion scripts, checked in as generated from the definition above.
+const COMPLETIONS: [(&str, &str); 5] = [
+    ("bash", include_str!("../completions/clado-credits.bash")),
+    ("zsh", include_str!("../completions/_clado-credits")),
+    ("fish", include_str!("../completions/clado-credits.fish")),
+    ("powershell", include_str!("../completions/_clado-credits.ps1")),
+    ("elvish", include_str!("../completions/clado-credits.elv")),
+];
+
+/// Accepts the name of a shell, and returns its script.
+fn shells() -> impl TypedValueParser<Value = &'static str> {
+    let script =
+        |shell: String| COMPLETIONS.iter().find(|(name, _)| *name == shell).map_or("", |(_, script)| script);
+    PossibleValuesParser::new(COMPLETIONS.map(|(shell, _)| shell)).map(script)
 }
 
-/// The shells with a completion script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// Bash.
-    #[value(help = None)]
-    Bash,
-    /// Zsh.
-    #[value(help = None)]
-    Zsh,
-    /// Fish.
-    #[value(help = None)]
-    Fish,
-    /// PowerShell.
-    #[value(help = None)]
-    Powershell,
-    /// Elvish.
-    #[value(help = None)]
-    Elvish,
+/// The environment variables that the program reads, and what they mean.
+pub const ENVIRONMENT: [(&str, &str); 9] = [
+    ("CLADO_API_KEY", "the API key"),
+    ("CLADO_API_URL", "the base URL of the API"),
+    ("HTTPS_PROXY", "the proxy: [SCHEME://][USER:PASSWORD@]HOST[:PORT]"),
+    ("ALL_PROXY", "the proxy where HTTPS_PROXY is not set"),
+    ("NO_PROXY", "hosts to reach directly: names, domains, addresses, ranges, *"),
+    ("SSL_CERT_FILE", "certificates (PEM) to trust instead of the system's"),
+    ("SSL_CERT_DIR", "directories with such certificates"),
+    ("NO_COLOR", "no colour, if not empty"),
+    ("TERM", "no colour, if dumb"),
+];
+
+/// The value of an environment variable; a blank one counts as unset.
+fn get(name: &str) -> Option<OsString> {
+    debug_assert!(ENVIRONMENT.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)), "{name}");
+    env::var_os(name).filter(|value| !value.as_encoded_bytes().trim_ascii().is_empty())
 }
 
-impl Shell {
-    /// The script, as generated from the definition above and checked in.
-    pub fn script(self) -> &'static str {
-        match self {
-            Shell::Bash => include_str!("../completions/clado-credits.bash"),
-            Shell::Zsh => include_str!("../completions/_clado-credits"),
-            Shell::Fish => include_str!("../completions/clado-credits.fish"),
-            Shell::Powershell => include_str!("../completions/_clado-credits.ps1"),
-            Shell::Elvish => include_str!("../completions/clado-credits.elv"),
-        }
-    }
+/// The settings of a run.
+pub struct Config {
+    /// The flags whose value is used as it is.
+    pub args: Args,
+    /// The URL to ask.
+    pub endpoint: Endpoint,
+    /// The server as messages name it: the host and, where one was given, the port.
+    pub host: Shown,
+    /// Whether the URL is another than the default one.
+    pub custom_url: bool,
+    /// Where to read the key.
+    pub key: Source,
+    /// The proxy to go through.
+    pub proxy: Option<Proxy>,
+    /// The file that `SSL_CERT_FILE` names and the directories in `SSL_CERT_DIR`.
+    pub certificates: Vec<(&'static str, PathBuf)>,
+    /// Whether the table is coloured.
+    pub color: bool,
 }
 
-/// What the command line comes to when it asks for no run.
-pub enum Stop {
-    /// Help or the version, for standard output.
-    Answer(String),
-    /// A usage error, for standard error.
-    Usage(String),
-}
-
-impl From<clap::Error> for Stop {
-    fn from(mut error: clap::Error) -> Stop {
-        if !error.use_stderr() {
-            return Stop::Answer(error.to_string());
-        }
-        hide_secrets(&mut error);
-        Stop::Usage(error.to_string())
-    }
-}
-
-impl Args {
-    /// Parses the command line of this process.
+impl Config {
+    /// Merges the flags with the environment and the defaults. Flags beat the environment.
     ///
     /// # Errors
-    /// [`Stop`] for help, version, and every usage error.
-    pub fn parse_env() -> Result<Args, Stop> {
-        let mut matches = command().try_get_matches()?;
-        Ok(Args::from_arg_matches_mut(&mut matches)?)
-    }
-
-    /// Where the key is to be read, `None` when there is none.
-    pub fn key_source(&self) -> Option<Source> {
-        Source::choose(self.api_key.clone(), self.api_key_file.clone(), env::var_os(key::VARIABLE))
-    }
-
-    /// The address to ask: the flag, else the variable, else the default.
-    ///
-    /// # Errors
-    /// A usage error that names the source of a bad URL, but never shows it: it may hold a password.
-    pub fn endpoint(&self) -> Result<Endpoint, Stop> {
-        let variable = env::var_os(endpoint::VARIABLE).map(|url| url.to_string_lossy().into_owned());
-        let (source, url) = match (&self.api_url, &variable) {
-            (Some(flag), _) => ("--api-url", flag.as_str()),
-            (None, Some(url)) if !url.trim().is_empty() => (endpoint::VARIABLE, url.as_str()),
-            _ => ("the default URL", endpoint::DEFAULT_URL),
+    /// When there is no key, or when a URL or a proxy variable can't be used. A bad value is never shown, because it
+    /// may hold a password.
+    pub fn new(mut args: Args) -> Result<Config, Error> {
+        let key = get("CLADO_API_KEY");
+        hide_keys([&args.api_key, &key]);
+        let (setting, url) = match (args.api_url.take(), get("CLADO_API_URL")) {
+            (Some(flag), _) => ("--api-url", flag.into()),
+            (None, Some(url)) => ("CLADO_API_URL", url),
+            (None, None) => ("", endpoint::DEFAULT_URL.into()),
         };
-        Endpoint::parse(url).map_err(|problem| {
-            command().error(ErrorKind::ValueValidation, format!("bad URL in {source}: {problem}")).into()
+        let endpoint = url.to_str().ok_or("it is not UTF-8").and_then(Endpoint::parse);
+        let endpoint = endpoint.map_err(|problem| error!(Usage, "bad URL in {}: {}", setting, problem))?;
+        let key = match (args.api_key.take(), args.api_key_file.take()) {
+            (Some(key), _) => Some(Source::Value("--api-key", key)),
+            (None, Some(path)) if path == Path::new("-") => Some(Source::Stdin),
+            (None, Some(path)) => Some(Source::File(path)),
+            (None, None) => key.map(|key| Source::Value("CLADO_API_KEY", key)),
+        };
+        let no_key = || error!(NoApiKey, "no API key");
+        let hint = "set CLADO_API_KEY or use --api-key-file <PATH>";
+        let file = get("SSL_CERT_FILE").map(|path| ("SSL_CERT_FILE", path.into()));
+        let directories = get("SSL_CERT_DIR").unwrap_or_default();
+        let directories = env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty());
+        Ok(Config {
+            custom_url: !setting.is_empty(),
+            key: key.ok_or_else(|| no_key().hint(Some(hint.into())))?,
+            proxy: proxy::choose(&endpoint, get)?,
+            certificates: file.into_iter().chain(directories.map(|path| ("SSL_CERT_DIR", path))).collect(),
+            host: Shown::new(endpoint.authority()),
+            endpoint,
+            color: use_color(args.color),
+            args,
         })
     }
+
+    /// Whether `balance` is below the minimum.
+    pub fn is_short(&self, balance: i64) -> bool {
+        self.args.min.is_some_and(|minimum| i128::from(balance) < i128::from(minimum))
+    }
 }
 
-/// The definition that the help, the completions and the man page are made from.
-pub fn command() -> clap::Command {
-    Args::command().after_long_help(format!(
-        "Exit codes:\n{EXIT_CODES}\n\n  5, 6 and 7 are worth trying again later.\n\n\
-         Environment:\n{ENVIRONMENT}\n\n\
-         API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"
-    ))
+/// Whether standard output gets colour: the flag beats the environment, and that beats the terminal.
+fn use_color(choice: ColorChoice) -> bool {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let auto = !no_color && get("TERM").is_none_or(|value| value != "dumb") && io::stdout().is_terminal();
+    // A classic Windows console understands escape sequences only once it has been switched to them.
+    #[cfg(windows)]
+    let auto = auto && anstyle_query::windows::enable_ansi_colors().unwrap_or(false);
+    choice == ColorChoice::Always || choice == ColorChoice::Auto && auto
 }
 
-/// The variables as `--help` and the man page list them.
-pub const ENVIRONMENT: &str = "  CLADO_API_KEY   the API key
-  CLADO_API_URL   the base URL
-  HTTPS_PROXY     the proxy: [http|https|socks4|socks5|socks5h://][user:password@]host:port
-  ALL_PROXY       the same, where HTTPS_PROXY is not set
-  NO_PROXY        what to reach without the proxy: names, addresses, ranges, or *
-  SSL_CERT_FILE   certificates (PEM) to trust instead of the operating system's
-  SSL_CERT_DIR    directories of such certificates
-  NO_COLOR        no colour, if not empty
-  TERM            no colour, if dumb";
+fn hide_keys<'a>(keys: impl IntoIterator<Item = &'a Option<OsString>>) {
+    keys.into_iter().flatten().for_each(|key| text::hide_key(&key.to_string_lossy()));
+}
+
+/// The end of `--help`.
+fn after_long_help() -> String {
+    let [exit_codes, kinds, environment] = tables();
+    format!(
+        "Exit codes:\n{exit_codes}\n\
+        JSON errors (--json): kind, exit code, meaning\n{kinds}\n\
+        \x20 \"retryable\" says whether another try later may succeed. What is wrong with the\n\
+        \x20 command line itself stays plain text, and the lines of --verbose come first.\n\n\
+        Environment:\n{environment}\n\
+        \x20 A blank variable counts as unset. Lower-case proxy variables come first. SCHEME\n\
+        \x20 is http, https, socks4, socks4a, socks5 or socks5h.\n\n\
+        API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"
+    )
+}
+
+/// The exit codes, the kinds of JSON errors and the environment variables, as the help and the README list them.
+pub fn tables() -> [String; 3] {
+    let exit_codes = Exit::ALL.iter().map(|exit| format!("  {}  {}\n", *exit as u8, exit.row()));
+    let kinds = Kind::ALL.iter().map(|kind| kind.row());
+    let kinds = kinds.map(|(name, exit, _, meaning)| format!("  {name:<16}  {}  {meaning}\n", exit as u8));
+    let environment = ENVIRONMENT.iter().map(|(name, meaning)| format!("  {name:<13}  {meaning}\n"));
+    [exit_codes.collect(), kinds.collect(), environment.collect()]
+}
+
+/// The text that clap has for an error, or for help and version. The API key is hidden in it.
+pub fn render(mut error: clap::Error) -> String {
+    if !error.use_stderr() {
+        return in_80_columns(&error.to_string());
+    }
+    let given = Args::command().ignore_errors(true).try_get_matches().ok();
+    let flag = given.and_then(|mut given| given.remove_one::<OsString>("api_key"));
+    hide_keys([&flag, &get("CLADO_API_KEY")]);
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && !argument.starts_with('-')
+    {
+        let message = "unexpected argument (not shown: it may be a key)";
+        error = Args::command().error(ErrorKind::UnknownArgument, message);
+    }
+    error.to_string().lines().map(|line| format!("{}\n", Shown::new(line))).collect()
+}
+
+/// Moves the options four columns to the left, where clap leaves room for a short form that most do not have, and
+/// removes blanks at the ends of lines.
+pub fn in_80_columns(help: &str) -> String {
+    let line = |line: &str| match (line.strip_prefix("      --"), line.strip_prefix("  -")) {
+        (Some(long), _) => format!("  --{}\n", long.trim_end()),
+        (_, Some(short)) => format!("  -{}\n", short.replacen("    ", "", 1).trim_end()),
+        _ => format!("{}\n", line.trim_end()),
+    };
+    help.lines().map(line).collect()
+}
+
+fn credits(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow => "too large",
+        _ => "not a whole number of credits",
+    })
+}
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     // Digits and a point only: `f64` would also take `inf`, `nan` and `1e9`.
-    let number: Option<f64> =
-        text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| text.parse().ok()).flatten();
-    number
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or("not a number of seconds above 0")
-}
-
-/// Keeps what may be a key out of clap's messages, which quote the offending argument, and makes control
-/// characters visible. An argument that is no flag is hidden always: there are no positional arguments, so
-/// nothing is lost, and a key is what is most easily put there.
-fn hide_secrets(error: &mut clap::Error) {
-    let kind = error.kind();
-    let key = env::var_os(key::VARIABLE).unwrap_or_default();
-    let key = key.to_string_lossy();
-    let shown = |kind_of_text: ContextKind, value: &str| {
-        let stray = kind == ErrorKind::UnknownArgument
-            && kind_of_text == ContextKind::InvalidArg
-            && !value.starts_with('-');
-        if stray || text::looks_like_key(value) {
-            return text::REDACTED.to_owned();
-        }
-        text::visible(&text::redact(value, key.trim()))
-    };
-    for of in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
-        if let Some(ContextValue::String(value)) = error.get(of) {
-            let value = shown(of, value);
-            error.insert(of, ContextValue::String(value));
-        }
-    }
+    let number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| text.parse().ok());
+    let duration = number.flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|timeout| !timeout.is_zero()).ok_or("not a number of seconds above 0")
 }
 
 #[cfg(test)]
@@ -263,8 +283,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
-        command().debug_assert();
+    fn the_definition_is_valid() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_the_default_url() {
+        let default = format!("[default: {}]", endpoint::DEFAULT_URL);
+        assert!(Args::command().render_help().to_string().contains(&default));
     }
 
     #[test]

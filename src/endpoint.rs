@@ -1,87 +1,50 @@
-//! The address that is asked: which base URLs are accepted, and what is asked of them.
+//! Which base URLs are accepted, and the URL that is requested.
 //!
 //! Pure: opens no connection and resolves no name.
 
-use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::Uri;
 
-/// The environment variable that replaces [`DEFAULT_URL`].
-pub const VARIABLE: &str = "CLADO_API_URL";
-
-/// The service's base URL (source: <https://docs.clado.ai/api-reference/endpoint/get-credits>).
+/// The API's base URL (source: <https://docs.clado.ai/api-reference/endpoint/get-credits>).
 pub const DEFAULT_URL: &str = "https://search.clado.ai";
 
-/// The path that answers with the balance, from the same page.
-const PATH: &str = "/api/credits";
+/// The path of the balance, from the same page.
+pub const PATH: &str = "/api/credits";
 
-/// A checked address: https, or http to this very machine.
-#[derive(Debug, Clone)]
+/// A checked URL: https, or http to this machine.
+#[derive(Clone)]
 pub struct Endpoint(Uri);
-
-/// Why a base URL is refused. The words never repeat the URL, which may hold a password.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// It is no URL, or has no host, or a port out of range.
-    Malformed,
-    /// A scheme other than https and http.
-    Scheme,
-    /// `user:password@`.
-    UserInfo,
-    /// `?…` or `#…`.
-    QueryOrFragment,
-    /// http to another machine would show the key to the network.
-    PlainHttp,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Problem::Malformed => "not a URL such as https://host or https://host:port/prefix",
-            Problem::Scheme => "the scheme must be https",
-            Problem::UserInfo => "user name and password are not allowed in it",
-            Problem::QueryOrFragment => "a query or fragment is not allowed in it",
-            Problem::PlainHttp => "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])",
-        })
-    }
-}
 
 impl Endpoint {
     /// Checks a base URL and adds the path; a path prefix in it is kept.
     ///
     /// # Errors
-    /// Each rule that a URL can break has a [`Problem`] of its own.
-    pub fn parse(base: &str) -> Result<Endpoint, Problem> {
+    /// What is wrong with the URL. The text does not repeat the URL, which may hold a password.
+    pub fn parse(base: &str) -> Result<Endpoint, &'static str> {
         let base = base.trim();
-        // `Uri` drops a fragment without a word.
-        if base.contains(['?', '#']) {
-            return Err(Problem::QueryOrFragment);
-        }
-        let full = format!("{}{PATH}", base.trim_end_matches('/'));
-        let uri: Uri = full.parse().map_err(|_| Problem::Malformed)?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(Problem::Malformed);
+        let Some((scheme, rest)) = base.split_once("://") else {
+            return Err("not a URL such as https://host or https://host:port/prefix");
         };
-        if !matches!(scheme, "http" | "https") {
-            return Err(Problem::Scheme);
+        // `Uri` drops a fragment silently.
+        if rest.contains(['?', '#']) {
+            return Err("a query or fragment is not allowed in it");
         }
-        if authority.as_str().contains('@') {
-            return Err(Problem::UserInfo);
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("user name and password are not allowed in it");
         }
-        // `Uri` takes a port that is empty or no number in its stride.
-        let port_is_sound = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => true,
-            _ => authority.port_u16().is_some_and(|port| port > 0),
+        let host = unbracketed(host_and_port(authority)?.0);
+        let is_loopback = host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "https" => "https",
+            "http" if is_loopback => "http",
+            "http" => return Err("plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])"),
+            _ => return Err("the scheme must be https"),
         };
-        if authority.host().is_empty() || !port_is_sound {
-            return Err(Problem::Malformed);
-        }
-        let endpoint = Endpoint(uri);
-        if endpoint.is_plain() && !endpoint.is_loopback() {
-            return Err(Problem::PlainHttp);
-        }
-        Ok(endpoint)
+        let url = format!("{scheme}://{authority}{}{PATH}", path.trim_end_matches('/'));
+        url.parse().map(Endpoint).map_err(|_| "its path has a character that is not allowed in a URL")
     }
 
     /// The full URL of the request.
@@ -96,34 +59,49 @@ impl Endpoint {
 
     /// The port, given or implied.
     pub fn port(&self) -> u16 {
-        port(&self.0)
+        self.0.port_u16().unwrap_or(if self.is_plain() { 80 } else { 443 })
     }
 
-    /// Host and, where one was given, port: how messages name the service.
-    pub fn name(&self) -> &str {
+    /// Host and, where one was given, port: how messages name the server.
+    pub fn authority(&self) -> &str {
         self.0.authority().map_or("", |authority| authority.as_str())
     }
 
-    /// Whether the request travels unencrypted; then it must not leave this machine.
+    /// Whether the request is not encrypted; then it must not leave this machine.
     pub fn is_plain(&self) -> bool {
         self.0.scheme_str() == Some("http")
     }
+}
 
-    fn is_loopback(&self) -> bool {
-        let host = self.host();
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+/// Splits `host[:port]` and checks both: a name, an IPv4 address or an IPv6 address in brackets, then nothing or a
+/// port from 1 to 65535.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence that names the URL.
+pub fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    if !host.is_ascii() {
+        return Err("its host is not in ASCII; write it in its ASCII form (xn--…)");
+    }
+    if !is_host {
+        return Err("its host is not a name or an address");
+    }
+    match port.map(|digits| digits.parse().ok().filter(|port| *port > 0 && !digits.starts_with('+'))) {
+        Some(None) => Err("its port is not a number from 1 to 65535"),
+        port => Ok((host, port.flatten())),
     }
 }
 
-/// A host as a name or an address: without the brackets that an IPv6 address has in a URL.
+/// A host without the brackets that an IPv6 address has in a URL.
 pub fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-/// The port of a URL, given or implied.
-pub fn port(uri: &Uri) -> u16 {
-    uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 })
 }
 
 #[cfg(test)]

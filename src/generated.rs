@@ -18,7 +18,7 @@ fn the_completion_scripts_are_as_the_definition_makes_them() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
         let name = clap_complete::Generator::file_name(&shell, "clado-credits");
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut cli::command(), "clado-credits", &mut script);
+        clap_complete::generate(shell, &mut Args::command(), "clado-credits", &mut script);
         check_or_repair(&format!("completions/{name}"), &String::from_utf8(script).unwrap());
     }
 }
@@ -33,7 +33,7 @@ fn the_readme_shows_the_help_and_the_exit_codes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let mut readme = fs::read_to_string(path).unwrap();
     for (name, text) in
-        [("options", cli::command().render_help().to_string()), ("exit codes", format!("{EXIT_CODES}\n"))]
+        [("options", Args::command().render_help().to_string()), ("exit codes", format!("{EXIT_CODES}\n"))]
     {
         let (start, end) = (format!("<!-- {name} -->\n```text\n"), "```\n");
         let from = readme.find(&start).expect(name) + start.len();
@@ -55,7 +55,7 @@ fn check_or_repair(file: &str, expected: &str) {
 }
 
 fn man_page() -> String {
-    let command = cli::command();
+    let command = Args::command();
     let man = Man::new(command).title("CLADO-CREDITS").date(RELEASED).manual("User Commands");
     let mut page = Vec::new();
     man.render_title(&mut page).unwrap();

@@ -1,172 +1,127 @@
-//! The API key: where it comes from, what is trimmed and refused, and a type that never shows itself.
+//! The API key: where it comes from, what is trimmed and refused, and a type that never prints itself.
 //!
-//! Does not know what the service thinks of a key; that is a reply, and `api.rs` reads those.
+//! What the API thinks of a key is a reply, and `client.rs` reads those.
 
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::text;
-
-/// The environment variable that holds the key.
-pub const VARIABLE: &str = "CLADO_API_KEY";
+use crate::error::{Error, error};
+use crate::text::{self, Shown, shown};
 
 /// The longest key accepted, in bytes; real ones have some forty.
-const MAX_LENGTH: usize = 4096;
+const MAX_LENGTH: u16 = 4096;
 
-/// Where the user put the key; shown by its place, never by what it holds.
-#[derive(Clone)]
+/// The most that is read from a file or standard input: a key with whitespace around it.
+const MAX_READ: usize = 2 * MAX_LENGTH as usize;
+
+/// Where the user put the key. Shown by its place, never by its content.
 pub enum Source {
-    /// The value of `--api-key`.
-    Flag(OsString),
+    /// The value of the flag or variable with this name.
+    Value(&'static str, OsString),
     /// The file that `--api-key-file` names.
     File(PathBuf),
     /// `--api-key-file -`.
     Stdin,
-    /// The value of [`VARIABLE`].
-    Environment(OsString),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag(_) => f.write_str("--api-key"),
-            // The key itself is easily given in place of the path.
-            Source::File(path) if text::looks_like_key(&path.to_string_lossy()) => {
-                f.write_str("the file given with --api-key-file")
-            }
-            Source::File(path) => f.write_str(&text::visible(&path.to_string_lossy())),
-            Source::Stdin => f.write_str("standard input"),
-            Source::Environment(_) => f.write_str(VARIABLE),
-        }
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 impl Source {
-    /// Picks the source: a flag beats the environment, and a blank variable counts as unset.
-    pub fn choose(
-        flag: Option<OsString>,
-        file: Option<PathBuf>,
-        variable: Option<OsString>,
-    ) -> Option<Source> {
-        if let Some(key) = flag {
-            return Some(Source::Flag(key));
-        }
-        if let Some(path) = file {
-            return Some(if path == Path::new("-") { Source::Stdin } else { Source::File(path) });
-        }
-        variable.filter(|key| !key.as_encoded_bytes().trim_ascii().is_empty()).map(Source::Environment)
-    }
-
-    fn read(&self) -> Result<Vec<u8>, Problem> {
-        let bytes = |text: &OsStr| text.as_encoded_bytes().to_vec();
+    /// How messages name the source.
+    pub fn name(&self) -> Shown {
         match self {
-            Source::Flag(key) | Source::Environment(key) => Ok(bytes(key)),
-            Source::File(path) => File::open(path).and_then(read_bounded).map_err(Problem::Unreadable),
-            Source::Stdin if io::stdin().is_terminal() => Err(Problem::Terminal),
-            Source::Stdin => read_bounded(io::stdin().lock()).map_err(Problem::Unreadable),
+            Source::Value(name, _) => (*name).into(),
+            Source::File(path) => Shown::new(path.to_string_lossy()),
+            Source::Stdin => "standard input".into(),
         }
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let reader: Box<dyn Read + '_> = match self {
+            Source::Value(_, key) => Box::new(key.as_encoded_bytes()),
+            Source::File(path) => Box::new(File::open(path)?),
+            Source::Stdin => Box::new(io::stdin()),
+        };
+        let mut bytes = Vec::new();
+        // One byte more than is accepted: a longer file is refused, not cut. /dev/zero must not fill the memory.
+        reader.take(MAX_READ as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
-/// Reads a little more than a key may have, however much there is: `/dev/zero` must not fill the memory.
-fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(2 * MAX_LENGTH as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Why there is no usable key.
-#[derive(Debug)]
-pub enum Problem {
-    /// Nothing was there but blanks.
-    Blank,
-    /// The file or standard input could not be read.
-    Unreadable(io::Error),
-    /// Standard input is a terminal, and there are no prompts.
-    Terminal,
-    /// A control or non-ASCII character, at this place counted from 1.
-    Character(usize),
-    /// More than [`MAX_LENGTH`] bytes.
-    TooLong,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Problem::Blank => f.write_str("is blank"),
-            Problem::Unreadable(error) => write!(f, "could not be read: {}", text::io_reason(error)),
-            Problem::Terminal => f.write_str("would come from a terminal"),
-            Problem::Character(position) => {
-                write!(f, "has a control or non-ASCII character (the one at position {position})")
-            }
-            Problem::TooLong => write!(f, "is longer than {MAX_LENGTH} characters"),
-        }
-    }
-}
-
-/// A key fit to be sent: printable ASCII, not empty.
+/// A key that can be sent: printable ASCII, not empty. It has no `Debug` and no `Display`, so that nothing prints it.
 pub struct Key(String);
 
 impl Key {
-    /// Reads the key from `source`, trims the blanks around it and checks every character.
+    /// Reads the key from `source`, trims the whitespace around it and checks every character. From then on it is
+    /// hidden in all text that is shown.
     ///
     /// # Errors
-    /// When the source can't be read or what it holds can't be a key. The error never holds a part of it.
-    pub fn load(source: &Source) -> Result<Key, Problem> {
-        Key::parse(&source.read()?)
+    /// When the source can't be read or does not hold a key. The error never shows a part of its content.
+    pub fn load(source: &Source) -> Result<Key, Error> {
+        if matches!(source, Source::Stdin) && io::stdin().is_terminal() {
+            let error = error!(NoApiKey, "cannot read the API key: standard input is a terminal");
+            return Err(error.hint(Some("pipe the key in, or name a file: --api-key-file <PATH>".into())));
+        }
+        let name = source.name();
+        let bytes = source.read().map_err(|error| {
+            error!(NoApiKey, "the API key from {} could not be read: {}", name, Shown::reason(&error))
+        })?;
+        let key = Key::parse(&bytes).map_err(|(problem, hint)| {
+            error!(NoApiKey, "the API key from {} {}", name, problem).hint(hint.map(Shown::from))
+        })?;
+        text::hide_key(key.expose_secret());
+        Ok(key)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Key, Problem> {
-        let bytes = bytes.trim_ascii();
-        if bytes.is_empty() {
-            return Err(Problem::Blank);
-        }
-        if let Some(at) = bytes.iter().position(|b| !matches!(b, b' '..=b'~')) {
-            return Err(Problem::Character(at + 1));
-        }
-        if bytes.len() > MAX_LENGTH {
-            return Err(Problem::TooLong);
-        }
-        Ok(Key(String::from_utf8_lossy(bytes).into_owned()))
+    /// Checks the bytes of a key. A problem comes with a hint where there is something to do.
+    fn parse(bytes: &[u8]) -> Result<Key, (Shown, Option<&'static str>)> {
+        const ASCII: Option<&str> =
+            Some("save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii");
+        const ALONE: Option<&str> =
+            Some("the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -");
+        let key = bytes.trim_ascii();
+        let place = key.iter().position(|b| !matches!(b, b' '..=b'~'));
+        let (what, hint) = match (key, &key[place.unwrap_or(key.len())..]) {
+            _ if bytes.len() > MAX_READ || key.len() > MAX_LENGTH.into() => {
+                return Err((shown!("is longer than {} characters", MAX_LENGTH), None));
+            }
+            ([], _) => return Err(("is blank".into(), None)),
+            (_, []) => return Ok(Key(String::from_utf8_lossy(key).into_owned())),
+            (_, [0xef, 0xbb, 0xbf, ..]) => ("a byte-order mark", ASCII),
+            (_, [b'\n' | b'\r', ..]) => ("a line break", ALONE),
+            (_, [b'\t', ..]) => ("a tab", None),
+            (_, [0xe2, 0x80, 0x98..=0x9f, ..]) => ("typographic quotes", Some("remove the quotes")),
+            (_, [0x80..=0xff, ..]) => ("a non-ASCII character", ASCII),
+            _ => ("a control character", None),
+        };
+        Err(match place {
+            Some(place @ 1..) => (shown!("has {} after character {}", what, place as u64), hint),
+            _ => (shown!("starts with {}", what), hint),
+        })
     }
 
-    /// The key itself, for the one header it belongs in and for keeping it out of everything else.
-    pub fn expose(&self) -> &str {
+    /// The key itself, for the one header it belongs in.
+    pub fn expose_secret(&self) -> &str {
         &self.0
     }
 
-    /// What may be wrong with a rejected key, said without any part of it.
-    pub fn hint(&self, source: &Source) -> String {
-        let key = self.expose();
+    /// What may be wrong with a rejected key, without any part of it.
+    pub fn hint(&self, source: &Source) -> Shown {
+        let key = self.expose_secret();
         let quote = |c: char| matches!(c, '"' | '\'' | '`');
-        let prefix = key.get(..7).unwrap_or_default();
-        let oddity = if prefix.eq_ignore_ascii_case("bearer ") {
+        let problem = if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
             "starts with \"Bearer \", which is added for you"
         } else if key.starts_with(quote) || key.ends_with(quote) {
             "has quotes around it"
         } else if key.contains(' ') {
-            "has a blank inside"
-        } else if !key.starts_with("lk_") && !key.starts_with("sk-") {
+            "has a space inside"
+        } else if !text::KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
             "does not start with \"lk_\""
         } else {
-            return format!("the key came from {source}");
+            return shown!("the key came from {}", source.name());
         };
-        format!("the key from {source} {oddity}")
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(text::REDACTED)
+        shown!("the key from {} {}", source.name(), problem)
     }
 }
 

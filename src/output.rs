@@ -1,141 +1,125 @@
-//! What goes to standard output: table, JSON, plain number or nothing. The only file that knows comfy-table and
-//! standard output.
+//! What is printed: the balance as a table, as JSON or as a plain number. The only writer of standard output and of
+//! standard error, and the only file that knows comfy-table.
 //!
-//! `render` is pure, its clock and its colours are passed in; `emit` is the only write.
+//! `render` is pure, the current time is passed in; `emit` writes.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::thread;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
 use jiff::civil::DateTime;
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 
-use crate::api::Reply;
-use crate::cli::When;
-use crate::text;
-
-/// The forms of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Two lines for people.
-    Table {
-        /// Whether to colour them.
-        colour: bool,
-        /// The balance is short of `--min`.
-        short: bool,
-    },
-    /// The body as received.
-    Json,
-    /// The number.
-    Plain,
-    /// Nothing.
-    Quiet,
-}
-
-/// Whether standard output gets colour: a flag beats the environment, and that beats the terminal.
-pub fn colour(when: When) -> bool {
-    match when {
-        When::Always => true,
-        When::Never => false,
-        When::Auto => {
-            let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
-            !no_color && !dumb && io::stdout().is_terminal()
-        }
-    }
-}
+use crate::cli::{Args, Config};
+use crate::error::{Error, error};
+use crate::reply::Reply;
+use crate::text::Shown;
 
 /// The bytes to print for `reply`; `now` is what the age of the last top-up is counted to.
-pub fn render(reply: &Reply, form: Form, now: Timestamp) -> Vec<u8> {
-    match form {
-        Form::Table { colour, short } => table(reply, colour, short, now).into_bytes(),
-        Form::Json => [reply.body.trim_ascii(), b"\n"].concat(),
-        Form::Plain => format!("{}\n", reply.credits).into_bytes(),
-        Form::Quiet => Vec::new(),
-    }
+pub fn render(reply: &Reply, config: &Config, now: Timestamp) -> Vec<u8> {
+    let text = match &config.args {
+        Args { json: true, .. } => format!("{}\n", reply.body.trim_ascii()),
+        Args { plain: true, .. } => format!("{}\n", reply.credits),
+        Args { quiet: true, .. } => String::new(),
+        _ => table(reply, config.color, config.is_short(reply.credits), now),
+    };
+    text.into_bytes()
 }
 
-fn table(reply: &Reply, colour: bool, short: bool, now: Timestamp) -> String {
+fn table(reply: &Reply, color: bool, short: bool, now: Timestamp) -> String {
     let alarm = if short || reply.credits <= 0 { AnsiColor::Red.on_default() } else { Style::new().bold() };
-    let paint = |text: String, style: Style| if colour { format!("{style}{text}{style:#}") } else { text };
-    let last_topup = match reply.last_topup.as_deref() {
+    let paint = |text: String, style: Style| if color { format!("{style}{text}{style:#}") } else { text };
+    let last_topup = match reply.last_topup.as_deref().map(|sent| (sent, timestamp(sent))) {
         None => "never".to_owned(),
-        Some(sent) => match timestamp(sent) {
-            None => sent.to_owned(),
-            Some(instant) => {
-                let age = age(instant, now).map(|age| paint(format!("({age})"), Style::new().dimmed()));
-                let date = instant.strftime("%Y-%m-%d %H:%M UTC").to_string();
-                [Some(date), age].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        Some((sent, None)) => Shown::short(sent).to_string(),
+        Some((_, Some(instant))) => {
+            let date = instant.strftime("%Y-%m-%d %H:%M UTC");
+            match age(instant, now) {
+                Some(age) => format!("{date} {}", paint(format!("({age})"), Style::new().dimmed())),
+                None => date.to_string(),
             }
-        },
+        }
     };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.add_row(["Credits".to_owned(), paint(reply.credits.to_string(), alarm)]);
     table.add_row(["Last top-up".to_owned(), last_topup]);
-    if let Some(labels) = table.column_mut(0) {
-        labels.set_padding((0, 2));
-    }
-    if let Some(values) = table.column_mut(1) {
-        values.set_padding((0, 0));
+    for (column, padding) in table.column_iter_mut().zip([(0, 2), (0, 0)]) {
+        column.set_padding(padding);
     }
     table.trim_fmt() + "\n"
 }
 
-/// Reads an ISO 8601 timestamp; without an offset it is taken as UTC.
+/// Reads an ISO 8601 timestamp; without an offset it is taken as UTC. A time zone in brackets is not ISO 8601.
 fn timestamp(sent: &str) -> Option<Timestamp> {
-    let naive = || Some(sent.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
-    sent.parse().ok().or_else(naive)
+    let without_offset = || Some(sent.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    if sent.contains('[') { None } else { sent.parse().ok().or_else(without_offset) }
 }
 
 /// The time since `then` in its largest unit; `None` for the future.
 fn age(then: Timestamp, now: Timestamp) -> Option<String> {
-    if then > now {
-        return None;
-    }
     let utc = |instant: Timestamp| instant.to_zoned(TimeZone::UTC);
-    let span = utc(then).until((Unit::Year, &utc(now))).ok()?;
-    let units = [
-        (i64::from(span.get_years()), "year"),
-        (i64::from(span.get_months()), "month"),
-        (i64::from(span.get_days()), "day"),
-        (i64::from(span.get_hours()), "hour"),
-        (span.get_minutes(), "minute"),
-    ];
-    Some(match units.into_iter().find(|(n, _)| *n > 0) {
-        Some((n, unit)) => format!("{} ago", text::count(n, unit)),
-        None => "just now".to_owned(),
-    })
+    let span = utc(then).until((Unit::Year, &utc(now))).ok().filter(|_| then <= now)?;
+    let printer = SpanPrinter::new().designator(Designator::Verbose).comma_after_designator(true);
+    let units = printer.spacing(Spacing::BetweenUnitsAndDesignators).span_to_string(&span);
+    let largest = units.split(',').next()?;
+    // Less than a minute is in seconds or in parts of them.
+    Some(if largest.contains("second") { "just now".to_owned() } else { format!("{largest} ago") })
 }
 
-/// Writes `bytes` to standard output. A reader that has gone away is no error.
+/// Writes `bytes` to standard output. A reader that has gone away is not an error.
 ///
 /// # Errors
-/// When the bytes can't be written, to a full disk for example.
-pub fn emit(bytes: &[u8]) -> io::Result<()> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    match stdout()?.write_all(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+/// When the bytes can't be written, to a full disk for example. A regular file is left as long as it was.
+pub fn emit(bytes: &[u8]) -> Result<(), Error> {
+    match if bytes.is_empty() { Ok(()) } else { stdout().and_then(|file| write(file, bytes)) } {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error!(Local, "could not write the output: {}", Shown::reason(&error)))
+        }
+        _ => Ok(()),
     }
 }
 
-/// Standard output without the standard library's wrapper, which takes a descriptor that is not open for
-/// writing for a success.
-#[cfg(unix)]
-fn stdout() -> io::Result<std::fs::File> {
-    use std::os::fd::AsFd;
-    Ok(std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?))
+/// Standard output as a file. The standard library's own handle reports success for a descriptor that is not open
+/// for writing.
+fn stdout() -> io::Result<File> {
+    #[cfg(unix)]
+    let owned = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
+    #[cfg(windows)]
+    let owned = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned();
+    owned.map(File::from)
 }
 
-/// Standard output; the wrapper also translates for the console.
-#[cfg(not(unix))]
-fn stdout() -> io::Result<io::Stdout> {
-    Ok(io::stdout())
+fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(written) if before.is_file() && written < rest.len() => {
+                // No space for all of it: a part of a number must not stay.
+                file.seek(SeekFrom::Current(-(written as i64)))?;
+                file.set_len(before.len())?;
+                return Err(io::Error::new(ErrorKind::StorageFull, "there is not enough space for it"));
+            }
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The descriptor is set not to block; waiting for a slow reader is right all the same.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(10)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes `text` to standard error. A failure is ignored; the exit code still says what happened.
+pub fn write_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,187 +1,123 @@
-//! Reads what the service sends: the balance from a body, its own words from an error body, how long to wait.
+//! Reads bodies: the balance in a good one, the server's message and the time to wait in an error.
 //!
-//! Pure: bytes in, values out. Which status means what is decided in `api.rs`.
+//! Pure: bytes in, values out. What a status means is decided in `client.rs`.
 
-use std::fmt;
-use std::time::SystemTime;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// What a good reply says.
+use crate::text::Shown;
+
+/// A longer wait than a day is not shown: the server's clock or its reply is wrong.
+const LONGEST_WAIT: u64 = 24 * 60 * 60;
+
+/// A good reply.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Balance {
+pub struct Reply {
+    /// The body as received.
+    pub body: String,
     /// The number of credits left; may be negative.
     pub credits: i64,
     /// `last_topup_at` as sent; `None` when credits were never bought.
     pub last_topup: Option<String>,
 }
 
-/// Why a body holds no balance.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Not JSON, or not UTF-8, or nested deeper than any reader of it would accept.
-    NotJson,
-    /// JSON, but no object.
-    NotAnObject,
-    /// The field is missing, null, a string, a fraction or anything else that is no integer.
-    NoInteger,
-    /// An integer that does not fit 64 bits.
-    OutOfRange,
-    /// The field is there more than once, so which one counts is anybody's guess.
-    Duplicate,
+#[derive(Deserialize)]
+struct Fields {
+    credits: Option<Box<RawValue>>,
+    last_topup_at: Option<Box<RawValue>>,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Problem::NotJson => "the reply is not JSON",
-            Problem::NotAnObject => "the reply is not a JSON object",
-            Problem::NoInteger => "the reply has no integer \"credits\" field",
-            Problem::OutOfRange => "the reply's \"credits\" field is out of range",
-            Problem::Duplicate => "the reply has more than one \"credits\" field",
-        })
-    }
-}
-
-impl Balance {
+impl Reply {
     /// Reads the body of a 200.
     ///
-    /// Numbers are read from their digits, never through a float: `9007199254740993.0` is that very number.
-    /// Whatever is wrong with `last_topup_at` is no error; it is kept as sent.
+    /// A `last_topup_at` that is not a timestamp is not an error; it is kept as sent.
     ///
     /// # Errors
-    /// When the body is not a JSON object with exactly one integer `credits`.
-    pub fn parse(body: &[u8]) -> Result<Balance, Problem> {
-        let Members(members) = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::NotAnObject,
-            _ => Problem::NotJson,
-        })?;
-        let mut credits = members.iter().filter(|(name, _)| name == "credits");
-        let balance = match (credits.next(), credits.next()) {
-            (Some((_, number)), None) => integer(number.get())?,
-            (None, _) => return Err(Problem::NoInteger),
-            (Some(_), Some(_)) => return Err(Problem::Duplicate),
-        };
-        // The members were skipped over rather than read; a reader of `--json` will read them all.
-        serde_json::from_slice::<Value>(body).map_err(|_| Problem::NotJson)?;
-        let last_topup = members.iter().rfind(|(name, _)| name == "last_topup_at");
-        Ok(Balance {
-            credits: balance,
-            last_topup: last_topup.map(|(_, value)| value.get()).filter(|&raw| raw != "null").map(|raw| {
-                serde_json::from_str(raw)
-                    .ok()
-                    .filter(|text: &String| !text.is_empty())
-                    .unwrap_or(raw.to_owned())
-            }),
-        })
-    }
-}
-
-/// The members of a JSON object in order, duplicates included, each value as it was written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
+    /// When the body is not a JSON object with exactly one integer `credits`: what is wrong, as a sentence.
+    pub fn parse(body: Vec<u8>) -> Result<Reply, &'static str> {
+        let body = String::from_utf8(body).map_err(|_| "the reply is not JSON")?;
+        // `Fields` skips what it does not need. This reads everything, so that what is printed always parses.
+        let value: Value = serde_json::from_str(&body).map_err(|_| "the reply is not JSON")?;
+        if !value.is_object() {
+            return Err("the reply is not a JSON object");
         }
-        deserializer.deserialize_map(Collect)
+        let Fields { credits, last_topup_at } = serde_json::from_str(&body)
+            .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
+        let credits = integer(credits.as_deref().map_or("", RawValue::get))?;
+        // A string loses its quotes, unless they are all that it has.
+        let string = |raw: &str| serde_json::from_str(raw).ok().filter(|text: &String| !text.is_empty());
+        let last_topup = last_topup_at.map(|raw| string(raw.get()).unwrap_or_else(|| raw.get().to_owned()));
+        Ok(Reply { body, credits, last_topup })
     }
 }
 
-/// The integer that a JSON number stands for, as JSON Schema means it: `150.0` and `1.5e2` are integers too.
-fn integer(literal: &str) -> Result<i64, Problem> {
-    if !literal.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        return Err(Problem::NoInteger);
+/// The integer that a JSON number stands for. As in JSON Schema, 150.0 and 1.5e2 are integers too. It is read from
+/// the digits, never through a float: 9007199254740993.0 is that very number.
+fn integer(json: &str) -> Result<i64, &'static str> {
+    const NO_INTEGER: &str = "the reply has no integer \"credits\" field";
+    const OUT_OF_RANGE: &str = "the \"credits\" field of the reply is out of range";
+    if !json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Err(NO_INTEGER);
     }
-    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+    let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let fraction = fraction.trim_end_matches('0');
-    let mut digits = format!("{whole}{fraction}");
-    if digits.bytes().all(|b| matches!(b, b'0' | b'-')) {
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    if matches!(significant, "" | "-") {
         return Ok(0);
     }
-    // An exponent that does not fit is as good as infinite: its sign alone decides.
-    let exponent: i64 =
-        exponent.parse().unwrap_or(if exponent.starts_with('-') { i64::MIN } else { i64::MAX });
-    let zeros = exponent.saturating_sub_unsigned(fraction.len() as u64);
-    match usize::try_from(zeros) {
-        // 64 bits hold nineteen digits.
-        Ok(zeros) if zeros > 19 => return Err(Problem::OutOfRange),
-        Ok(zeros) => digits.extend(std::iter::repeat_n('0', zeros)),
-        Err(_) => {
-            let drop = usize::try_from(zeros.unsigned_abs()).unwrap_or(usize::MAX);
-            let kept = digits.trim_end_matches('0').len();
-            if digits.len() - kept < drop {
-                return Err(Problem::NoInteger);
+    // An exponent that does not fit 64 bits decides by its sign alone.
+    let limit = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
+    let shift = (digits.len() - significant.len()) as i64 - fraction.len() as i64;
+    let zeros = exponent.parse().unwrap_or(limit).saturating_add(shift);
+    // With 20 zeros any number is out of range.
+    let zeros = usize::try_from(zeros).map_err(|_| NO_INTEGER)?.min(20);
+    format!("{significant}{}", "0".repeat(zeros)).parse().map_err(|_| OUT_OF_RANGE)
+}
+
+/// The message in an error body; `None` if there is none. Knows the shapes `{"detail": "…"}`,
+/// `{"detail": [{"msg": "…"}]}`, `{"error": "…"}`, `{"error": {"message": "…"}}`, `{"message": "…"}` and plain text.
+pub fn message(body: &[u8]) -> Option<Shown> {
+    fn find(value: &Value) -> Option<&str> {
+        match value {
+            Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            Value::Array(items) => items.iter().find_map(find),
+            Value::Object(fields) => {
+                ["detail", "error", "message", "msg"].iter().find_map(|name| find(fields.get(*name)?))
             }
-            digits.truncate(digits.len() - drop);
+            _ => None,
         }
     }
-    digits.parse().map_err(|_| Problem::OutOfRange)
-}
-
-/// The service's own words in an error body, as sent; `None` where there are none or they are a web page.
-///
-/// Knows the shapes seen in the wild: `{"detail": "…"}`, `{"detail": [{"msg": "…"}]}`, `{"error": "…"}`,
-/// `{"error": {"message": "…"}}`, `{"message": "…"}`, and plain text.
-pub fn words(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}').trim();
-    let words = match serde_json::from_str::<Value>(text) {
-        Ok(Value::String(words)) => Some(words),
-        Ok(value) => ["detail", "error", "message"].iter().find_map(|name| spoken(value.get(name)?)),
-        Err(_) if text.starts_with(['<', '{', '[']) => None,
-        Err(_) => Some(text.to_owned()),
-    };
-    words.map(|words| words.trim().to_owned()).filter(|words| !words.is_empty())
+    match serde_json::from_str(text) {
+        Ok(value) => find(&value).map(Shown::short),
+        Err(_) => (!text.is_empty() && !text.starts_with(['<', '{', '['])).then(|| Shown::short(text)),
+    }
 }
 
-fn spoken(value: &Value) -> Option<String> {
-    match value {
-        Value::String(words) => Some(words.clone()),
-        Value::Array(items) => items.iter().find_map(spoken),
-        Value::Object(fields) => ["msg", "message", "detail", "error"]
-            .iter()
-            .find_map(|name| fields.get(*name)?.as_str().map(str::to_owned)),
-        _ => None,
-    }
+/// Whether a body is a web page, or anything else made of tags.
+pub fn is_web_page(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
 /// Seconds to wait before the next try: the body's `retry_after`, else the `Retry-After` header, which holds
 /// seconds or a date (RFC 9110, section 10.2.3).
-pub fn retry_after(body: &[u8], header: Option<&str>, now: SystemTime) -> Option<u64> {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
-    let field = body.as_ref().and_then(|body| body.get("retry_after"));
+pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<u64> {
+    // Only digits, and perhaps a fraction: nobody sends a sign or an exponent.
     let seconds = |text: &str| -> Option<u64> {
-        // Only digits: a sign or an exponent is no delay anybody sends.
         let whole = text.trim().split('.').next()?;
         whole.bytes().all(|b| b.is_ascii_digit()).then(|| whole.parse().ok())?
     };
-    field
-        .and_then(|field| match field {
-            Value::Number(number) => seconds(&number.to_string()),
-            Value::String(text) => seconds(text),
-            _ => None,
-        })
-        .or_else(|| seconds(header?))
-        .or_else(|| {
-            let date = jiff::fmt::rfc2822::parse(header?).ok()?.timestamp();
-            let now = jiff::Timestamp::try_from(now).ok()?;
-            u64::try_from(date.as_second() - now.as_second()).ok()
-        })
+    let date = |text: &str| -> Option<u64> {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        u64::try_from(date.as_second() - now.as_second()).ok()
+    };
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let field = body.and_then(|body| seconds(body.get("retry_after")?.to_string().trim_matches('"')));
+    let wait = field.or_else(|| seconds(header?)).or_else(|| date(header?));
+    wait.filter(|wait| (1..=LONGEST_WAIT).contains(wait))
 }
 
 #[cfg(test)]

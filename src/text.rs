@@ -1,103 +1,183 @@
-//! Makes text from outside fit to print: one line, short, nothing that a terminal would act on, no secret.
+//! Makes text from outside safe to print: on one line, without control characters, without the API key.
 //!
-//! Owns no wording of its own; the sentences are in `error.rs`.
+//! [`Shown`] is the only type that messages and tables accept, and this file decides what becomes of a text on its
+//! way into it. The sentences themselves are written where errors arise.
 
+use std::fmt::{self, Display};
 use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use memchr::memmem;
+use serde::Serialize;
+use serde_json::Value;
 
 /// The most characters of a server's text that are shown, the closing `…` included.
 const MAX_SHOWN: usize = 200;
 
-/// Length of the shortest piece of a secret that is hidden wherever it turns up.
-const SHORTEST_PIECE: usize = 6;
+/// The shortest API key that is looked for in other text. A shorter one is a placeholder (`test`, `x`) and would be
+/// found in unrelated words.
+const SHORTEST_KEY: usize = 8;
 
-/// What stands in place of a secret.
+/// How many characters in a row of the key are hidden wherever they appear.
+const HIDDEN_RUN: usize = 6;
+
+/// How many characters in a row of the key make a reply unprintable. Fewer may be a hint at which key it is.
+const REFUSED_RUN: usize = 12;
+
+/// How API keys start: as documented, and another form that is in use.
+pub const KEY_PREFIXES: [&str; 2] = ["lk_", "sk-"];
+
+/// A word with one of these prefixes is hidden from this length on, even if it is not the key in use.
+const KEY_LIKE: usize = 16;
+
+/// What is shown in place of the key.
 pub const REDACTED: &str = "(redacted)";
 
-/// Returns `text` as one line of at most [`MAX_SHOWN`] characters without any piece of `secret`.
-///
-/// A server may quote the key it was sent, so the secret is removed before anything else is done.
-pub fn from_server(text: &str, secret: &str) -> String {
-    shorten(&visible(&redact(text.trim(), secret)))
+/// The API keys of this run: the one in use and any other that was given.
+static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Hides `key` in every [`Shown`] that is made from now on.
+pub fn hide_key(key: &str) {
+    if key.trim().len() >= SHORTEST_KEY {
+        KEYS.lock().unwrap_or_else(PoisonError::into_inner).push(key.trim().to_owned());
+    }
 }
 
-/// Replaces control, escape, bidirectional and other invisible characters by their `\u{…}` form.
-///
-/// What counts as printable is the standard library's judgement, [`char::escape_debug`].
-pub fn visible(text: &str) -> String {
+/// Whether `text` repeats an API key of this run or a long part of it. In JSON, also spelled with escapes.
+pub fn repeats_key(text: &str) -> bool {
+    let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    // serde_json writes no escape that is not needed.
+    let unescaped =
+        serde_json::from_str::<Value>(text).map_or_else(|_| String::new(), |json| json.to_string());
+    let found = |run| [text, &unescaped].iter().any(|text| memmem::find(text.as_bytes(), run).is_some());
+    keys.iter().any(|key| key.as_bytes().windows(REFUSED_RUN.min(key.len())).any(found))
+}
+
+/// Text that is safe to print.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Shown(String);
+
+impl Shown {
+    /// Takes text from outside: hides the API key, and escapes control, bidirectional and invisible characters.
+    pub fn new(outside: impl AsRef<str>) -> Shown {
+        let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+        Shown(escape(&redact(outside.as_ref(), &keys)))
+    }
+
+    /// The same, cut to [`MAX_SHOWN`] characters, for text that a server chooses.
+    pub fn short(outside: impl AsRef<str>) -> Shown {
+        let Shown(text) = Shown::new(outside.as_ref().trim());
+        match text.char_indices().nth(MAX_SHOWN - 1) {
+            Some((cut, last)) if cut + last.len_utf8() < text.len() => Shown(text[..cut].to_owned() + "…"),
+            _ => Shown(text),
+        }
+    }
+
+    /// The system's description of an I/O error as the end of a sentence, without the error number.
+    pub fn reason(error: &io::Error) -> Shown {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return "the other side closed it".into();
+        }
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        // For a failed lookup the standard library puts a sentence of its own before the system's.
+        let text = text.rsplit(": ").next().unwrap_or_default().trim_end_matches('.');
+        let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+        Shown::short(first.to_ascii_lowercase() + rest)
+    }
+
+    /// Takes text that [`shown!`] has put together from safe parts. Not for anything else.
+    pub fn from_parts(text: String) -> Shown {
+        Shown(text)
+    }
+}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&'static str> for Shown {
+    fn from(own: &'static str) -> Shown {
+        Shown(own.to_owned())
+    }
+}
+
+/// What may be a part of a [`Shown`]: other safe text, the program's own text, numbers.
+pub trait Safe: Display {}
+impl Safe for Shown {}
+impl Safe for &Shown {}
+impl Safe for &'static str {}
+impl Safe for u16 {}
+impl Safe for u64 {}
+impl Safe for i64 {}
+impl Safe for f64 {}
+
+/// Builds a [`Shown`] as `format!` builds a `String`, but only from [`Safe`] parts. The parts have to be arguments:
+/// `concat!` keeps the compiler from accepting variables inside the text.
+macro_rules! shown {
+    ($format:literal $(, $part:expr)* $(,)?) => {
+        $crate::text::Shown::from_parts(format!(concat!($format) $(, $crate::text::safe(&$part))*))
+    };
+}
+pub(crate) use shown;
+
+/// Accepts a part of a [`shown!`].
+pub fn safe<T: Safe>(part: &T) -> &T {
+    part
+}
+
+/// Replaces by [`REDACTED`] what is made of six-character runs of a key, and each word that looks like a key.
+fn redact(text: &str, keys: &[String]) -> String {
+    let mut hidden = vec![false; text.len()];
+    for run in keys.iter().flat_map(|key| key.as_bytes().windows(HIDDEN_RUN)) {
+        for at in memmem::find_iter(text.as_bytes(), run) {
+            hidden[at..at + HIDDEN_RUN].fill(true);
+        }
+    }
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    for (start, _) in KEY_PREFIXES.iter().flat_map(|prefix| text.match_indices(prefix)) {
+        let length = text[start..].find(|c| !is_inside(c)).unwrap_or(text.len() - start);
+        if length >= KEY_LIKE && !text[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+            hidden[start..start + length].fill(true);
+        }
+    }
     let mut shown = String::with_capacity(text.len());
+    // A key is ASCII, so a hidden byte is a whole character.
+    for (at, c) in text.char_indices() {
+        match hidden[at] {
+            false => shown.push(c),
+            true if at > 0 && hidden[at - 1] => {}
+            true => shown.push_str(REDACTED),
+        }
+    }
+    shown
+}
+
+/// Escapes what is not visible text: control characters, and format characters that reorder or hide text. All that
+/// any script needs stays as it is, such as combining marks and variation selectors.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut previous = ' ';
     for c in text.chars() {
         match c {
-            '"' | '\'' | '\\' => shown.push(c),
-            _ => shown.extend(c.escape_debug()),
+            // Persian, Indic scripts and emoji need the joiners.
+            '\u{200c}' | '\u{200d}' if !previous.is_ascii() => escaped.push(c),
+            _ if c.is_control() || is_format(c) => escaped.extend(c.escape_default()),
+            _ => escaped.push(c),
         }
+        previous = c;
     }
-    shown
+    escaped
 }
 
-/// Replaces each run of characters that also stands in `secret` and is at least six long (or as long as
-/// the whole of a shorter secret) by [`REDACTED`].
-pub fn redact(text: &str, secret: &str) -> String {
-    let piece = SHORTEST_PIECE.min(secret.len());
-    if piece == 0 {
-        return text.to_owned();
-    }
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        // A key is ASCII, so where a piece of it matches, the text is ASCII and may be cut anywhere.
-        let matches = |len: &usize| rest.get(..*len).is_some_and(|run| secret.contains(run));
-        match (piece..=secret.len()).take_while(matches).last() {
-            Some(len) => {
-                shown.push_str(REDACTED);
-                rest = &rest[len..];
-            }
-            None => {
-                shown.push(next);
-                rest = &rest[next.len_utf8()..];
-            }
-        }
-    }
-    shown
-}
-
-/// Whether `bytes` hold twelve characters in a row of `secret`, or all of a shorter one. Fewer may be a hint to
-/// which key it is, and are no loss.
-pub fn holds_part(bytes: &[u8], secret: &str) -> bool {
-    let length = 12.min(secret.len()).max(1);
-    bytes.windows(length).any(|run| secret.as_bytes().windows(length).any(|part| part == run))
-}
-
-/// Whether `text` has the look of an API key, so that it must not be repeated where a key does not belong.
-pub fn looks_like_key(text: &str) -> bool {
-    text.contains("lk_") || text.contains("sk-")
-}
-
-/// The system's words for an I/O error, without the error number, as the tail of a sentence.
-pub fn io_reason(error: &io::Error) -> String {
-    let mut words = error.to_string();
-    if let Some(number) = words.find(" (os error") {
-        words.truncate(number);
-    }
-    // getaddrinfo's reason comes behind the standard library's own prefix.
-    let words = words.rsplit(": ").next().unwrap_or_default();
-    let mut chars = words.trim_end_matches('.').chars();
-    let first = chars.next().map(|c| c.to_ascii_lowercase());
-    visible(&first.into_iter().chain(chars).collect::<String>())
-}
-
-/// `1 credit`, `2 credits`: a count with its noun.
-pub fn count(n: impl std::fmt::Display, noun: &str) -> String {
-    let n = n.to_string();
-    let plural = if n == "1" { "" } else { "s" };
-    format!("{n} {noun}{plural}")
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= MAX_SHOWN {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(MAX_SHOWN - 1).collect();
-    kept + "…"
+/// The line and paragraph separators, and the characters of general category Cf (Unicode 16) that have no shape.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

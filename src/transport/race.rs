@@ -1,94 +1,40 @@
-//! Opens the TCP connection. Several addresses race, so that a dead one costs a quarter of a second.
+//! Opens a TCP connection to one of several addresses. They race, so that a dead one costs a quarter of a second.
 //!
-//! Happy Eyeballs as in RFC 8305, section 5, with a thread for each attempt. The `happy-eyeballs` crate does
-//! the same, but brings an event loop and a second version of two crates for it.
+//! Happy Eyeballs as in RFC 8305, section 5, with a thread for each attempt. The `happy-eyeballs` crate does the same,
+//! but brings an event loop and a second version of two crates.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ureq::Error;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, Transport};
-
-use super::duplex::Duplex;
-use super::{Failure, Progress, peer};
-use crate::text;
-
-/// The pause before the next address is tried while the last has not answered: the RFC's "Connection Attempt
-/// Delay", with the value it recommends.
+/// The pause before the next address is tried: the RFC's "Connection Attempt Delay", with the value it recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Bytes that are read at a time under TLS: what a server sends in its handshake, and more than a balance has.
-const FLIGHT: usize = 8 << 10;
-
-/// Connects to the service, or to the proxy before it.
-#[derive(Debug)]
-pub struct Race {
-    progress: Arc<Progress>,
-}
-
-impl Race {
-    pub fn new(progress: &Arc<Progress>) -> Race {
-        Race { progress: progress.clone() }
-    }
-}
-
-impl<In: Transport> Connector<In> for Race {
-    type Out = Either<In, Duplex<TcpStream>>;
-
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        if let Some(transport) = chained {
-            return Ok(Some(Either::A(transport)));
-        }
-        let stream = race(interleave(&details.addrs)).map_err(|error| {
-            if self.progress.proxy().is_some() {
-                return Failure::at_proxy(&error, &self.progress);
-            }
-            Failure::Connect { peer: peer(details), reason: text::io_reason(&error) }
-        })?;
-        // A request is one small write; waiting to fill a segment only costs time.
-        let _ = stream.set_nodelay(true);
-        if let Ok(address) = stream.peer_addr() {
-            self.progress.note(format_args!("connected to {address}"));
-        }
-        // Under TLS no head has to fit here, and what is reserved is also cleared.
-        let input = if details.needs_tls() { FLIGHT } else { details.config.input_buffer_size() };
-        Ok(Some(Either::B(Duplex::new(stream, false, input, details.config))))
-    }
-}
-
-/// Alternates between the address families, the one that the resolver prefers first.
-fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.iter().partition(|address| address.is_ipv6() == preferred);
-    let mut order = Vec::with_capacity(addresses.len());
-    let mut second = second.into_iter();
-    for address in first {
-        order.push(address);
-        order.extend(second.next());
-    }
-    order.extend(second);
-    order
-}
-
-/// Returns the first connection that is made, else the error of the first attempt.
-fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+/// Returns the first connection that is made.
+///
+/// # Errors
+/// The error of the first attempt that failed, when all have.
+pub fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     if let [only] = addresses[..] {
         return TcpStream::connect(only);
     }
     let (sender, results) = mpsc::channel();
-    let mut waiting = addresses.into_iter();
+    let mut waiting = interleave(addresses).into_iter();
     let mut running = 0;
     let mut failure = None;
     loop {
         if let Some(address) = waiting.next() {
-            let sender = sender.clone();
-            // A connection that comes second finds nobody to take it, and is closed.
-            let attempt = move || drop(sender.send(TcpStream::connect(address)));
-            thread::Builder::new().spawn(attempt)?;
+            let attempt = {
+                let sender = sender.clone();
+                // A connection that is made too late finds no receiver, and is closed.
+                move || drop(sender.send(TcpStream::connect(address)))
+            };
+            if thread::Builder::new().spawn(attempt).is_err() {
+                // There can't be another thread: this one has to wait.
+                let _ = sender.send(TcpStream::connect(address));
+            }
             running += 1;
         }
         let result = if waiting.len() > 0 {
@@ -107,6 +53,19 @@ fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             None => {}
         }
     }
+}
+
+/// Alternates between the address families, the one that the resolver prefers first.
+fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let preferred = addresses.first().map(SocketAddr::is_ipv6);
+    let mut counts = [0, 0];
+    let mut order = addresses.to_vec();
+    order.sort_by_cached_key(|address| {
+        let family = usize::from(Some(address.is_ipv6()) != preferred);
+        counts[family] += 1;
+        (counts[family], family)
+    });
+    order
 }
 
 #[cfg(test)]

@@ -1,166 +1,116 @@
 //! TLS 1.2 and 1.3 with rustls and ring: the handshake, and what a failed one means.
 //!
-//! Which certificates are trusted is decided in `trust.rs`.
+//! Which certificates are trusted is decided in `trust.rs`, and rustls verifies them.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use anyhow::Context;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, StreamOwned};
-use ureq::Error;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, Either, Transport, TransportAdapter};
 
-use super::duplex::Duplex;
-use super::{Failure, Progress, Stage, TlsProblem, peer, trust};
+use super::stream::Duplex;
+use super::trust;
+use crate::deadline::Run;
 use crate::endpoint::unbracketed;
-use crate::text;
-
-/// TLS over a boxed transport.
-type Secured = Duplex<StreamOwned<ClientConnection, TransportAdapter>>;
+use crate::error::{Error, error};
+use crate::text::{Shown, shown};
 
 /// The client's side of TLS: no client certificate, no session store, no early data.
 ///
 /// # Errors
 /// When the certificates to trust can't be read.
-pub fn config() -> Result<Arc<ClientConfig>, Failure> {
+pub fn config(run: &Run) -> Result<Arc<ClientConfig>, Error> {
+    // ring, because aws-lc-rs spends 22 ms of each process on gathering entropy.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = trust::verifier(&provider)?;
-    let config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-        .map_err(|error| Failure::NoTrust(error.to_string()))?
-        // Not dangerous here: the verifier is the one that rustls would have taken.
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .context("the TLS versions do not fit the cipher suites")?;
+    Ok(Arc::new(trust::verify_with(builder, run)?.with_no_client_auth()))
 }
 
-/// Secures a connection whose URL is https, be it to the service or to an https proxy.
-pub struct Tls {
-    config: Option<Arc<ClientConfig>>,
-    progress: Arc<Progress>,
-}
-
-impl Tls {
-    /// Without a `config`, https fails.
-    pub fn new(config: Option<Arc<ClientConfig>>, progress: &Arc<Progress>) -> Tls {
-        Tls { config, progress: progress.clone() }
+/// Starts TLS with `host`, which messages call `name`.
+///
+/// # Errors
+/// When the handshake fails. Nothing but the handshake has been sent then.
+pub fn connect(
+    config: &Arc<ClientConfig>,
+    host: &str,
+    mut socket: Box<dyn Duplex>,
+    name: &Shown,
+    run: &Run,
+) -> Result<Box<dyn Duplex>, Error> {
+    let server = ServerName::try_from(unbracketed(host).to_owned());
+    let server = server.map_err(|_| error!(Tls, "{} can't be the name in a certificate", name))?;
+    let mut tls = ClientConnection::new(config.clone(), server).context("TLS could not be started")?;
+    while tls.is_handshaking() {
+        // The version is known once the other side has spoken TLS.
+        tls.complete_io(&mut socket).map_err(|io| error(&io, name, tls.protocol_version().is_some()))?;
     }
-
-    fn handshake(
-        &self,
-        config: &Arc<ClientConfig>,
-        details: &ConnectionDetails,
-        transport: impl Transport,
-    ) -> io::Result<Secured> {
-        let host = unbracketed(details.uri.host().unwrap_or_default());
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let mut connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
-        while connection.is_handshaking() {
-            connection.complete_io(&mut socket)?;
-        }
-        if let (Some(version), Some(suite)) =
-            (connection.protocol_version(), connection.negotiated_cipher_suite())
-        {
-            let version = format!("{version:?}").replace('_', ".");
-            self.progress.note(format_args!("{version}, {:?}", suite.suite()));
-        }
-        let input = details.config.input_buffer_size();
-        Ok(Duplex::new(StreamOwned::new(connection, socket), true, input, details.config))
-    }
+    let version = tls.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
+    let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+    run.note(&shown!("{}, {}", version, suite));
+    Ok(Box::new(StreamOwned::new(tls, socket)))
 }
 
-impl<In: Transport> Connector<In> for Tls {
-    type Out = Either<In, Secured>;
-
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        let Some(transport) = chained else {
-            return Ok(None);
-        };
-        // The tunnel runs the chain for the proxy with a configuration that names no proxy.
-        let proxy = self.progress.proxy().filter(|_| details.config.proxy().is_none());
-        let reached = if details.needs_tls() {
-            let config = self.config.as_ref().ok_or(Error::TlsRequired)?;
-            if proxy.is_none() {
-                self.progress.reach(Stage::Tls);
-            }
-            let secured = self.handshake(config, details, transport).map_err(|error| Failure::Tls {
-                peer: match proxy {
-                    Some(proxy) => format!("the proxy {proxy}"),
-                    None => peer(details),
-                },
-                problem: problem(&error),
-            })?;
-            Either::B(secured)
-        } else {
-            Either::A(transport)
-        };
-        if proxy.is_none() {
-            self.progress.reach(Stage::Reply);
-        }
-        Ok(Some(reached))
-    }
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").finish_non_exhaustive()
-    }
-}
-
-/// What an I/O error during or after the handshake says about TLS.
-pub fn problem(error: &io::Error) -> TlsProblem {
-    match rustls_error(error) {
-        Some(error) => explain(error),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => TlsProblem::Closed,
-        None if error.kind() == io::ErrorKind::InvalidInput => TlsProblem::BadName,
-        None => TlsProblem::Io(text::io_reason(error)),
-    }
-}
-
-/// The rustls error inside an I/O error, if that is what it carries.
+/// The rustls error inside an I/O error, if there is one.
 pub fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-fn explain(error: &rustls::Error) -> TlsProblem {
+/// What an error during or after the handshake means. `spoke_tls` says whether the other side has spoken TLS before.
+pub fn error(error: &io::Error, name: &Shown, spoke_tls: bool) -> Error {
     use rustls::Error as E;
-    match error {
-        E::InvalidCertificate(error) => explain_certificate(error),
-        E::InvalidMessage(_) => TlsProblem::NotTls,
+    let Some(problem) = rustls_error(error) else {
+        let reason = Shown::reason(error);
+        return error!(Tls, "the TLS handshake with {} failed: {}", name, reason).retryable(true);
+    };
+    match problem {
+        E::InvalidCertificate(problem) => certificate_error(problem, name),
+        E::InvalidMessage(_) if !spoke_tls => {
+            let hint = "a login page of the network may be in the way, or the port is one for plain http";
+            error!(Tls, "{} does not speak TLS on this port", name).hint(Some(hint.into()))
+        }
         E::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure)
-        | E::PeerIncompatible(_) => TlsProblem::Incompatible,
-        E::AlertReceived(AlertDescription::CertificateRequired) => TlsProblem::ClientCertificate,
-        E::AlertReceived(alert) => TlsProblem::Alert(format!("{alert:?}")),
-        other => TlsProblem::Other(text::visible(&other.to_string())),
+        | E::PeerIncompatible(_) => {
+            let hint =
+                "it must offer TLS 1.2 or 1.3, ECDHE with X25519, P-256 or P-384, and AES-GCM or ChaCha20";
+            let what = "has no TLS version, key exchange or cipher in common with this program";
+            error!(Tls, "{} {}", name, what).hint(Some(hint.into()))
+        }
+        E::AlertReceived(AlertDescription::CertificateRequired) => {
+            error!(Tls, "{} requires a client certificate, which is not supported", name)
+        }
+        E::AlertReceived(alert) => {
+            error!(Tls, "{} refused the TLS connection (alert {})", name, u16::from(u8::from(*alert)))
+        }
+        _ => error!(Tls, "{} broke the TLS protocol", name),
     }
 }
 
-fn explain_certificate(error: &CertificateError) -> TlsProblem {
+fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
     use CertificateError as E;
-    match error {
-        E::Expired | E::ExpiredContext { .. } => TlsProblem::Expired,
-        E::NotValidYet | E::NotValidYetContext { .. } => TlsProblem::NotYetValid,
-        E::NotValidForName => TlsProblem::WrongName(String::new()),
-        E::NotValidForNameContext { presented, .. } => {
-            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
-            TlsProblem::WrongName(text::from_server(&names.join(", "), ""))
+    const CLOCK: Option<&str> = Some("check this machine's clock");
+    const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, its variable");
+    const ISSUER: Option<&str> =
+        Some("if you trust it, name its issuer's certificate, or its own, in SSL_CERT_FILE");
+    let (what, hint) = match problem {
+        E::Expired | E::ExpiredContext { .. } => ("has expired", CLOCK),
+        E::NotValidYet | E::NotValidYetContext { .. } => ("is not valid yet", CLOCK),
+        E::NotValidForName | E::NotValidForNameContext { .. } => ("is for another name", URL),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => ("is not for a server", None),
+        E::UnknownIssuer => ("is self-signed or from an unknown issuer", ISSUER),
+        E::Revoked => ("has been revoked", None),
+        // The signature of the certificate, or of the handshake. ring takes RSA keys from 2048 bits.
+        E::BadSignature => ("has a signature that does not fit, or an RSA key of less than 2048 bits", None),
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            ("is signed with an algorithm that is not supported, such as SHA-1", None)
         }
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => TlsProblem::WrongPurpose,
-        E::UnknownIssuer => TlsProblem::UnknownIssuer,
-        E::Other(other) if other.0.is::<trust::SelfSigned>() => TlsProblem::SelfSigned,
         E::Other(other) if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) => {
-            TlsProblem::AuthorityAsServer
+            ("is a CA's (CA:TRUE), not a server's", Some("the server needs one with CA:FALSE"))
         }
-        other => TlsProblem::Other(text::visible(&other.to_string())),
-    }
-}
-
-/// The name inside `DnsName("a.example")` or `IpAddress(::1)`, as webpki writes those of a certificate.
-fn bare(name: &str) -> &str {
-    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inside.unwrap_or(name).trim_matches('"')
+        _ => ("is malformed, or breaks a rule for certificates", None),
+    };
+    error!(Tls, "the certificate of {} {}", name, what).hint(hint.map(Shown::from))
 }

@@ -1,0 +1,148 @@
+//! The request and the reply: one GET, and what its status means.
+//!
+//! How the server is reached is in `transport`, how a body is read in `reply.rs`.
+
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName, LOCATION, RETRY_AFTER};
+use http::response::Parts;
+use jiff::Timestamp;
+use ureq::Body;
+
+use crate::cli::Config;
+use crate::deadline::Run;
+use crate::endpoint;
+use crate::error::{Error, Kind, error};
+use crate::key::Key;
+use crate::reply::{self, Reply};
+use crate::text::{self, Shown, shown};
+use crate::transport;
+
+/// The most bytes of a body that are read; a balance has about a hundred.
+const MAX_BODY: u64 = 64 << 10;
+
+/// Asks for the balance: one request, no redirects, no retries.
+///
+/// # Errors
+/// Everything but a 200 with a balance.
+pub fn fetch(run: &Arc<Run>) -> Result<Reply, Error> {
+    let config = &run.config;
+    let uri = config.endpoint.uri();
+    run.step(&shown!("could not read the API key from {}", config.key.name()));
+    let key = Key::load(&config.key)?;
+    if text::repeats_key(config.endpoint.authority()) {
+        return Err(error!(Usage, "the host in --api-url or CLADO_API_URL holds the API key"));
+    }
+    run.note(&shown!("key: from {}", config.key.name()));
+    let agent = transport::agent(run)?;
+    run.note(&shown!("GET {}, Authorization: Bearer {}", Shown::new(uri.to_string()), text::REDACTED));
+
+    let started = Instant::now();
+    let reply = agent.get(uri).header(AUTHORIZATION, format!("Bearer {}", key.expose_secret())).call();
+    let (head, mut body) = reply.map_err(|error| exchange_error(error, &config.host))?.into_parts();
+    let status = head.status.as_u16();
+    run.note(&shown!("HTTP {} after {} ms", status, started.elapsed().as_millis() as u64));
+    if status == 200 {
+        run.step(&shown!("{} did not complete its reply (HTTP 200)", config.host));
+        return balance(config, &head, body).map_err(|error| {
+            let message = shown!("{} (HTTP 200)", error.message);
+            Error { message, status: Some(200), ..error }
+        });
+    }
+    // The status is what counts: a body that can't be read costs only the server's message.
+    run.answered(refusal(config, &key, &head, &[]));
+    let mut bytes = Vec::new();
+    let _ = body.as_reader().take(MAX_BODY).read_to_end(&mut bytes);
+    Err(refusal(config, &key, &head, &bytes))
+}
+
+/// Reads the balance from the body of a 200.
+fn balance(config: &Config, head: &Parts, mut body: Body) -> Result<Reply, Error> {
+    let encoding = header(head, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"));
+    if let Some(name) = encoding.map(Shown::short) {
+        return Err(error!(UnexpectedReply, "the reply is compressed ({}), which was not asked for", name));
+    }
+    let body = body.with_config().limit(MAX_BODY).read_to_vec();
+    let body = body.map_err(|error| exchange_error(error, &config.host))?;
+    if reply::is_web_page(&body) {
+        let error = error!(UnexpectedReply, "{} sent a web page instead of JSON", config.host);
+        return Err(error.hint(url_hint(config)));
+    }
+    let reply = Reply::parse(body)
+        .map_err(|problem| error!(UnexpectedReply, "{}", problem).hint(url_hint(config)))?;
+    match config.args.json && text::repeats_key(&reply.body) {
+        true => Err(error!(UnexpectedReply, "the reply repeats the API key, so it is not printed")),
+        false => Ok(reply),
+    }
+}
+
+/// The error for any status but 200.
+fn refusal(config: &Config, key: &Key, head: &Parts, body: &[u8]) -> Error {
+    let status = head.status.as_u16();
+    let (kind, headline, hint) = match status {
+        401 | 403 => (Kind::Unauthorized, "the API key was rejected", Some(key.hint(&config.key))),
+        404 => (Kind::NotFound, "no credit information found", url_hint(config)),
+        429 => (Kind::RateLimited, "rate limited", None),
+        500..=599 => (Kind::ServerError, "the service failed", None),
+        _ => (Kind::UnexpectedReply, "unexpected reply", None),
+    };
+    let error = |message| Error { status: Some(status), ..Error::new(kind, message) };
+    if let (300..=399, Some(location)) = (status, header(head, LOCATION)) {
+        let location = Shown::short(location);
+        let message = shown!("{} redirected to {} (HTTP {}), not followed", config.host, location, status);
+        return error(message).hint(url_hint(config));
+    }
+    if status == 403 && reply::is_web_page(body) {
+        let message = "access denied (HTTP 403), with a web page instead of the API's answer";
+        return error(message.into()).hint(url_hint(config));
+    }
+    let wait = reply::retry_after(body, header(head, RETRY_AFTER).as_deref(), Timestamp::now());
+    let wait = wait.filter(|_| status == 429);
+    let mut message = shown!("{} (HTTP {})", headline, status);
+    if let Some(text) = reply::message(body) {
+        message = shown!("{}: {}", message, text);
+    }
+    if let Some(seconds) = wait {
+        let noun = if seconds == 1 { "second" } else { "seconds" };
+        message = shown!("{}; try again in {} {}", message, seconds, noun);
+    }
+    Error { retry_after: wait, ..error(message).hint(hint) }
+}
+
+/// Where the request went, if that is not the default: the URL may be what is wrong.
+fn url_hint(config: &Config) -> Option<Shown> {
+    let (uri, path) = (config.endpoint.uri(), endpoint::PATH);
+    let url = Shown::new(uri.to_string());
+    let hint = match uri.path().ends_with(&path.repeat(2)) {
+        true => shown!("leave {} out of --api-url or CLADO_API_URL; the request went to {}", path, url),
+        false => shown!("check --api-url or CLADO_API_URL; the request went to {}", url),
+    };
+    config.custom_url.then_some(hint)
+}
+
+/// A header's value, decoded lossily; `None` when it is missing or blank.
+fn header(head: &Parts, name: HeaderName) -> Option<String> {
+    let value = String::from_utf8_lossy(head.headers.get(name)?.as_bytes().trim_ascii());
+    Some(value.into_owned()).filter(|value| !value.is_empty())
+}
+
+/// Maps what ureq returns.
+fn exchange_error(error: ureq::Error, host: &Shown) -> Error {
+    match error {
+        ureq::Error::Other(error) => {
+            error.downcast().map_or_else(|error| anyhow::Error::from_boxed(error).into(), |error| *error)
+        }
+        ureq::Error::Io(error) => transport::lost(&error, host),
+        // ureq's name for a chunk that never comes.
+        ureq::Error::BodyStalled => transport::lost(&ErrorKind::UnexpectedEof.into(), host),
+        // The limit on the body, or a line of it that does not fit the buffer, which is larger than the limit.
+        ureq::Error::BodyExceedsLimit(_) => {
+            error!(UnexpectedReply, "the reply is larger than {} KiB", MAX_BODY / 1024)
+        }
+        ureq::Error::LargeResponseHeader(..) => error!(UnexpectedReply, "{} sent too long a head", host),
+        ureq::Error::Protocol(_) => error!(UnexpectedReply, "{} sent a reply that is not valid HTTP", host),
+        other => anyhow::Error::from(other).into(),
+    }
+}

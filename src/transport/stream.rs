@@ -1,0 +1,70 @@
+//! An open connection as ureq's `Transport`.
+//!
+//! It has no timeouts; `deadline.rs` ends the run.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+
+use ureq::Error;
+use ureq::config::Config;
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
+
+/// A connection in both directions: TCP, SOCKS, or TLS over either.
+pub trait Duplex: Read + Write + Send + Sync {}
+impl<S: Read + Write + Send + Sync> Duplex for S {}
+
+/// A connection with the buffers that ureq reads from and writes to.
+pub struct Stream {
+    inner: Box<dyn Duplex>,
+    buffers: LazyBuffers,
+    tls: bool,
+}
+
+impl Stream {
+    pub fn new(inner: Box<dyn Duplex>, tls: bool, config: &Config) -> Stream {
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Stream { inner, buffers, tls }
+    }
+}
+
+impl Transport for Stream {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        self.inner.write_all(&self.buffers.output()[..amount])?;
+        Ok(self.inner.flush()?)
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        let input = self.buffers.input_append_buf();
+        if input.is_empty() {
+            // No end of a line or of a chunk's size in a full buffer. ureq would take a read of zero bytes for the
+            // end of the connection.
+            return Err(Error::BodyExceedsLimit(self.buffers.input().len() as u64));
+        }
+        // ureq takes a reset for the end of a body without a length, but the body is cut short.
+        let amount = self.inner.read(input).map_err(|error| match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => io::Error::other(error),
+            _ => error,
+        })?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // Only a pool asks, and nothing is ever put into it.
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        self.tls
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}

@@ -15,7 +15,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory, Parser, ValueHint};
 
 use crate::endpoint::{self, Endpoint};
-use crate::error::{Error, Exit, Kind, error};
+use crate::error::{Exit, Kind, Result, error};
 use crate::key::Source;
 use crate::text::{self, Shown};
 use crate::transport::proxy::{self, Proxy};
@@ -108,9 +108,9 @@ const COMPLETIONS: [(&str, &str); 5] = [
 
 /// Accepts the name of a shell, and returns its script.
 fn shells() -> impl TypedValueParser<Value = &'static str> {
-    let script =
-        |shell: String| COMPLETIONS.iter().find(|(name, _)| *name == shell).map_or("", |(_, script)| script);
-    PossibleValuesParser::new(COMPLETIONS.map(|(shell, _)| shell)).map(script)
+    let find =
+        |shell: String| COMPLETIONS.iter().find(|(name, _)| *name == shell).map_or("", |(_, text)| text);
+    PossibleValuesParser::new(COMPLETIONS.map(|(shell, _)| shell)).map(find)
 }
 
 /// The environment variables that the program reads, and what they mean.
@@ -158,7 +158,7 @@ impl Config {
     /// # Errors
     /// When there is no key, or when a URL or a proxy variable can't be used. A bad value is never shown, because it
     /// may hold a password.
-    pub fn new(mut args: Args) -> Result<Config, Error> {
+    pub fn new(mut args: Args) -> Result<Config> {
         let key = get("CLADO_API_KEY");
         hide_keys([&args.api_key, &key]);
         let (setting, url) = match (args.api_url.take(), get("CLADO_API_URL")) {
@@ -174,14 +174,14 @@ impl Config {
             (None, Some(path)) => Some(Source::File(path)),
             (None, None) => key.map(|key| Source::Value("CLADO_API_KEY", key)),
         };
-        let no_key = || error!(NoApiKey, "no API key");
         let hint = "set CLADO_API_KEY or use --api-key-file <PATH>";
+        let no_key = error!(NoApiKey, "no API key").hint(Some(hint.into()));
         let file = get("SSL_CERT_FILE").map(|path| ("SSL_CERT_FILE", path.into()));
         let directories = get("SSL_CERT_DIR").unwrap_or_default();
         let directories = env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty());
         Ok(Config {
             custom_url: !setting.is_empty(),
-            key: key.ok_or_else(|| no_key().hint(Some(hint.into())))?,
+            key: key.ok_or(no_key)?,
             proxy: proxy::choose(&endpoint, get)?,
             certificates: file.into_iter().chain(directories.map(|path| ("SSL_CERT_DIR", path))).collect(),
             host: Shown::new(endpoint.authority()),
@@ -191,9 +191,9 @@ impl Config {
         })
     }
 
-    /// Whether `balance` is below the minimum.
-    pub fn is_short(&self, balance: i64) -> bool {
-        self.args.min.is_some_and(|minimum| i128::from(balance) < i128::from(minimum))
+    /// The minimum, if `balance` is below it.
+    pub fn missed_minimum(&self, balance: i64) -> Option<u64> {
+        self.args.min.filter(|minimum| i128::from(balance) < i128::from(*minimum))
     }
 }
 
@@ -236,9 +236,9 @@ pub fn tables() -> [String; 3] {
 }
 
 /// The text that clap has for an error, or for help and version. The API key is hidden in it.
-pub fn render(mut error: clap::Error) -> String {
+pub fn render(mut error: clap::Error) -> (String, Exit) {
     if !error.use_stderr() {
-        return in_80_columns(&error.to_string());
+        return (in_80_columns(&error.to_string()), Exit::Success);
     }
     let given = Args::command().ignore_errors(true).try_get_matches().ok();
     let flag = given.and_then(|mut given| given.remove_one::<OsString>("api_key"));
@@ -250,7 +250,7 @@ pub fn render(mut error: clap::Error) -> String {
         let message = "unexpected argument (not shown: it may be a key)";
         error = Args::command().error(ErrorKind::UnknownArgument, message);
     }
-    error.to_string().lines().map(|line| format!("{}\n", Shown::new(line))).collect()
+    (error.to_string().lines().map(|line| format!("{}\n", Shown::new(line))).collect(), Exit::Usage)
 }
 
 /// Moves the options four columns to the left, where clap leaves room for a short form that most do not have, and

@@ -14,7 +14,7 @@ use ureq::Body;
 use crate::cli::Config;
 use crate::deadline::Run;
 use crate::endpoint;
-use crate::error::{Error, Kind, error};
+use crate::error::{Error, Kind, Result, error};
 use crate::key::Key;
 use crate::reply::{self, Reply};
 use crate::text::{self, Shown, shown};
@@ -27,7 +27,7 @@ const MAX_BODY: u64 = 64 << 10;
 ///
 /// # Errors
 /// Everything but a 200 with a balance.
-pub fn fetch(run: &Arc<Run>) -> Result<Reply, Error> {
+pub fn fetch(run: &Arc<Run>) -> Result<Reply> {
     let config = &run.config;
     let uri = config.endpoint.uri();
     run.step(&shown!("could not read the API key from {}", config.key.name()));
@@ -59,19 +59,18 @@ pub fn fetch(run: &Arc<Run>) -> Result<Reply, Error> {
 }
 
 /// Reads the balance from the body of a 200.
-fn balance(config: &Config, head: &Parts, mut body: Body) -> Result<Reply, Error> {
+fn balance(config: &Config, head: &Parts, mut body: Body) -> Result<Reply> {
     let encoding = header(head, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"));
     if let Some(name) = encoding.map(Shown::short) {
         return Err(error!(UnexpectedReply, "the reply is compressed ({}), which was not asked for", name));
     }
     let body = body.with_config().limit(MAX_BODY).read_to_vec();
     let body = body.map_err(|error| exchange_error(error, &config.host))?;
+    let unreadable = |problem: Shown| error!(UnexpectedReply, "{}", problem).hint(url_hint(config));
     if reply::is_web_page(&body) {
-        let error = error!(UnexpectedReply, "{} sent a web page instead of JSON", config.host);
-        return Err(error.hint(url_hint(config)));
+        return Err(unreadable(shown!("{} sent a web page instead of JSON", config.host)));
     }
-    let reply = Reply::parse(body)
-        .map_err(|problem| error!(UnexpectedReply, "{}", problem).hint(url_hint(config)))?;
+    let reply = Reply::parse(body).map_err(|problem| unreadable(problem.into()))?;
     match config.args.json && text::repeats_key(&reply.body) {
         true => Err(error!(UnexpectedReply, "the reply repeats the API key, so it is not printed")),
         false => Ok(reply),
@@ -81,34 +80,31 @@ fn balance(config: &Config, head: &Parts, mut body: Body) -> Result<Reply, Error
 /// The error for any status but 200.
 fn refusal(config: &Config, key: &Key, head: &Parts, body: &[u8]) -> Error {
     let status = head.status.as_u16();
+    let is_blocked = status == 403 && reply::is_web_page(body);
     let (kind, headline, hint) = match status {
+        300..=399 => (Kind::UnexpectedReply, "unexpected reply", url_hint(config)),
+        403 if is_blocked => (Kind::Unauthorized, "access denied", url_hint(config)),
         401 | 403 => (Kind::Unauthorized, "the API key was rejected", Some(key.hint(&config.key))),
         404 => (Kind::NotFound, "no credit information found", url_hint(config)),
         429 => (Kind::RateLimited, "rate limited", None),
         500..=599 => (Kind::ServerError, "the service failed", None),
         _ => (Kind::UnexpectedReply, "unexpected reply", None),
     };
-    let error = |message| Error { status: Some(status), ..Error::new(kind, message) };
-    if let (300..=399, Some(location)) = (status, header(head, LOCATION)) {
-        let location = Shown::short(location);
-        let message = shown!("{} redirected to {} (HTTP {}), not followed", config.host, location, status);
-        return error(message).hint(url_hint(config));
-    }
-    if status == 403 && reply::is_web_page(body) {
-        let message = "access denied (HTTP 403), with a web page instead of the API's answer";
-        return error(message.into()).hint(url_hint(config));
-    }
-    let wait = reply::retry_after(body, header(head, RETRY_AFTER).as_deref(), Timestamp::now());
-    let wait = wait.filter(|_| status == 429);
+    let retry_after = reply::retry_after(body, header(head, RETRY_AFTER).as_deref(), Timestamp::now());
+    let retry_after = retry_after.filter(|_| status == 429);
     let mut message = shown!("{} (HTTP {})", headline, status);
-    if let Some(text) = reply::message(body) {
+    if let (300..=399, Some(location)) = (status, header(head, LOCATION).map(Shown::short)) {
+        message = shown!("{} redirected to {} (HTTP {}), not followed", config.host, location, status);
+    } else if is_blocked {
+        message = shown!("{}, with a web page instead of the API's answer", message);
+    } else if let Some(text) = reply::message(body) {
         message = shown!("{}: {}", message, text);
     }
-    if let Some(seconds) = wait {
+    if let Some(seconds) = retry_after {
         let noun = if seconds == 1 { "second" } else { "seconds" };
         message = shown!("{}; try again in {} {}", message, seconds, noun);
     }
-    Error { retry_after: wait, ..error(message).hint(hint) }
+    Error { hint, status: Some(status), retry_after, ..Error::new(kind, message) }
 }
 
 /// Where the request went, if that is not the default: the URL may be what is wrong.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::cli::Config;
-use crate::error::{Error, error};
+use crate::error::{Error, Result, error};
 use crate::output::write_stderr;
 use crate::text::Shown;
 
@@ -16,15 +16,16 @@ use crate::text::Shown;
 pub struct Run {
     /// The settings.
     pub config: Config,
+    started: Instant,
     /// What to report if the time is up now.
     at_deadline: Mutex<Error>,
 }
 
 impl Run {
-    /// A run that has not begun.
-    pub fn new(config: Config) -> Arc<Run> {
+    /// A run whose time limit counts from `started`.
+    pub fn new(config: Config, started: Instant) -> Arc<Run> {
         let at_deadline = Mutex::new(error!(Timeout, "the run did not start in time"));
-        Arc::new(Run { config, at_deadline })
+        Arc::new(Run { config, started, at_deadline })
     }
 
     /// Begins a step: if it is not done by the deadline, the error is `failure` with "within 30 seconds" behind it.
@@ -47,22 +48,18 @@ impl Run {
         }
     }
 
-    /// Runs `work` on a thread of its own, and returns its result. When the time limit has passed since `started`,
-    /// returns the error of the current step and leaves the thread behind; it ends with the process.
+    /// Runs `work` on a thread of its own, and returns its result. When the time limit has passed, returns the error
+    /// of the current step and leaves the thread behind; it ends with the process.
     ///
     /// # Errors
     /// Those of `work`, a timeout, and a local failure when there can't be another thread.
-    pub fn until_deadline<T: Send + 'static>(
-        self: &Arc<Run>,
-        started: Instant,
-        work: fn(&Arc<Run>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub fn until_deadline<T: Send + 'static>(self: &Arc<Run>, work: fn(&Arc<Run>) -> Result<T>) -> Result<T> {
         let (sender, result) = mpsc::channel();
         let run = self.clone();
         thread::Builder::new().spawn(move || drop(sender.send(work(&run)))).map_err(|problem| {
             error!(Local, "could not start a thread: {}", Shown::reason(&problem)).retryable(true)
         })?;
-        let rest = self.config.args.timeout.saturating_sub(started.elapsed());
+        let rest = self.config.args.timeout.saturating_sub(self.started.elapsed());
         // Never unlocked after the deadline, so that no line of --verbose follows the error.
         result.recv_timeout(rest).unwrap_or_else(|_| Err(ManuallyDrop::new(self.lock()).clone()))
     }

@@ -13,7 +13,6 @@ pub const DEFAULT_URL: &str = "https://search.clado.ai";
 pub const PATH: &str = "/api/credits";
 
 /// A checked URL: https, or http to this machine.
-#[derive(Clone)]
 pub struct Endpoint(Uri);
 
 impl Endpoint {
@@ -87,13 +86,9 @@ pub fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static st
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
     };
-    if !host.is_ascii() {
-        return Err("its host is not in ASCII; write it in its ASCII form (xn--…)");
-    }
-    if !is_host {
-        return Err("its host is not a name or an address");
-    }
     match port.map(|digits| digits.parse().ok().filter(|port| *port > 0 && !digits.starts_with('+'))) {
+        _ if !host.is_ascii() => Err("its host is not in ASCII; write it in its ASCII form (xn--…)"),
+        _ if !is_host => Err("its host is not a name or an address"),
         Some(None) => Err("its port is not a number from 1 to 65535"),
         port => Ok((host, port.flatten())),
     }

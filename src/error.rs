@@ -81,21 +81,20 @@ pub struct Error {
     /// How many seconds the server asks to wait, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
-    /// The balance and the minimum that it is below.
-    #[serde(flatten)]
-    pub shortage: Option<Shortage>,
+    /// The balance, if it is below the minimum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credits: Option<i64>,
+    /// The minimum that the balance is below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<u64>,
     /// Whether another try later may succeed.
     pub retryable: bool,
     /// The exit code of the run.
     pub exit_code: u8,
 }
 
-/// A balance below `--min`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Shortage {
-    credits: i64,
-    minimum: u64,
-}
+/// A result whose error is the program's own.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Builds an [`Error`] from a [`Kind`] and the parts of [`shown!`](crate::text::shown).
 macro_rules! error {
@@ -109,15 +108,16 @@ impl Error {
     /// An error with what its kind implies.
     pub fn new(kind: Kind, message: Shown) -> Error {
         let (kind, exit, retryable, _) = kind.row();
-        let (hint, status, retry_after, shortage) = Default::default();
-        Error { kind, message, hint, status, retry_after, shortage, retryable, exit_code: exit as u8 }
+        let (hint, status, retry_after, credits, minimum) = Default::default();
+        let exit_code = exit as u8;
+        Error { kind, message, hint, status, retry_after, credits, minimum, retryable, exit_code }
     }
 
     /// Fewer credits than `--min` asks for.
     pub fn below_minimum(credits: i64, minimum: u64) -> Error {
         let noun = if credits == 1 { "credit" } else { "credits" };
         let error = error!(BelowMinimum, "{} {} left, below the minimum of {}", credits, noun, minimum);
-        Error { shortage: Some(Shortage { credits, minimum }), ..error }
+        Error { credits: Some(credits), minimum: Some(minimum), ..error }
     }
 
     /// Adds what the user can do about it, if there is anything.
@@ -135,7 +135,7 @@ impl Error {
         if json {
             return format!("{{\"error\":{}}}\n", serde_json::to_string(self).unwrap_or_default());
         }
-        let prefix = if self.shortage.is_some() { "" } else { "error: " };
+        let prefix = if self.minimum.is_some() { "" } else { "error: " };
         let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
         format!("{prefix}{}\n{}", self.message, hint.unwrap_or_default())
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
-use crate::error::{Error, error};
+use crate::error::{Result, error};
 use crate::text::{self, Shown, shown};
 
 /// The longest key accepted, in bytes; real ones have some forty.
@@ -58,7 +58,7 @@ impl Key {
     ///
     /// # Errors
     /// When the source can't be read or does not hold a key. The error never shows a part of its content.
-    pub fn load(source: &Source) -> Result<Key, Error> {
+    pub fn load(source: &Source) -> Result<Key> {
         if matches!(source, Source::Stdin) && io::stdin().is_terminal() {
             let error = error!(NoApiKey, "cannot read the API key: standard input is a terminal");
             return Err(error.hint(Some("pipe the key in, or name a file: --api-key-file <PATH>".into())));
@@ -76,10 +76,9 @@ impl Key {
 
     /// Checks the bytes of a key. A problem comes with a hint where there is something to do.
     fn parse(bytes: &[u8]) -> Result<Key, (Shown, Option<&'static str>)> {
-        const ASCII: Option<&str> =
-            Some("save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii");
-        const ALONE: Option<&str> =
-            Some("the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -");
+        const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
+        const ALONE: &str =
+            "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
         let key = bytes.trim_ascii();
         let place = key.iter().position(|b| !matches!(b, b' '..=b'~'));
         let (what, hint) = match (key, &key[place.unwrap_or(key.len())..]) {
@@ -88,11 +87,11 @@ impl Key {
             }
             ([], _) => return Err(("is blank".into(), None)),
             (_, []) => return Ok(Key(String::from_utf8_lossy(key).into_owned())),
-            (_, [0xef, 0xbb, 0xbf, ..]) => ("a byte-order mark", ASCII),
-            (_, [b'\n' | b'\r', ..]) => ("a line break", ALONE),
+            (_, [0xef, 0xbb, 0xbf, ..]) => ("a byte-order mark", Some(ASCII)),
+            (_, [b'\n' | b'\r', ..]) => ("a line break", Some(ALONE)),
             (_, [b'\t', ..]) => ("a tab", None),
             (_, [0xe2, 0x80, 0x98..=0x9f, ..]) => ("typographic quotes", Some("remove the quotes")),
-            (_, [0x80..=0xff, ..]) => ("a non-ASCII character", ASCII),
+            (_, [0x80..=0xff, ..]) => ("a non-ASCII character", Some(ASCII)),
             _ => ("a control character", None),
         };
         Err(match place {
@@ -109,19 +108,18 @@ impl Key {
     /// What may be wrong with a rejected key, without any part of it.
     pub fn hint(&self, source: &Source) -> Shown {
         let key = self.expose_secret();
+        let scheme = key.split_once(' ').map_or("", |(scheme, _)| scheme);
         let quote = |c: char| matches!(c, '"' | '\'' | '`');
-        let problem = if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-            "starts with \"Bearer \", which is added for you"
-        } else if key.starts_with(quote) || key.ends_with(quote) {
-            "has quotes around it"
-        } else if key.contains(' ') {
-            "has a space inside"
-        } else if !text::KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
-            "does not start with \"lk_\""
-        } else {
-            return shown!("the key came from {}", source.name());
-        };
-        shown!("the key from {} {}", source.name(), problem)
+        let oddities = [
+            (scheme.eq_ignore_ascii_case("bearer"), "starts with \"Bearer \", which is added for you"),
+            (key.starts_with(quote) || key.ends_with(quote), "has quotes around it"),
+            (key.contains(' '), "has a space inside"),
+            (!text::KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix)), "does not start with \"lk_\""),
+        ];
+        match oddities.into_iter().find(|(is_odd, _)| *is_odd) {
+            Some((_, oddity)) => shown!("the key from {} {}", source.name(), oddity),
+            None => shown!("the key came from {}", source.name()),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 use crate::cli::{Args, Config};
 use crate::deadline::Run;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, Result};
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -41,30 +41,26 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(args: Args, started: Instant) -> Result<u8, Error> {
+fn run(args: Args, started: Instant) -> Result<u8> {
     if let Some(script) = args.completions {
         output::emit(script.as_bytes())?;
         return Ok(Exit::Success as u8);
     }
-    let run = Run::new(Config::new(args)?);
-    let reply = run.until_deadline(started, client::fetch)?;
+    let run = Run::new(Config::new(args)?, started);
+    let reply = run.until_deadline(client::fetch)?;
     output::emit(&output::render(&reply, &run.config, Timestamp::now()))?;
-    match run.config.args.min {
-        Some(minimum) if run.config.is_short(reply.credits) => {
-            Err(Error::below_minimum(reply.credits, minimum))
-        }
-        _ => Ok(Exit::Success as u8),
+    match run.config.missed_minimum(reply.credits) {
+        Some(minimum) => Err(Error::below_minimum(reply.credits, minimum)),
+        None => Ok(Exit::Success as u8),
     }
 }
 
 /// Prints help and version to standard output, and a usage error to standard error.
-fn answer(error: clap::Error) -> Result<u8, Error> {
-    let is_error = error.use_stderr();
-    let text = cli::render(error);
-    if is_error {
-        output::write_stderr(&text);
-        return Ok(Exit::Usage as u8);
+fn answer(error: clap::Error) -> Result<u8> {
+    let (text, exit) = cli::render(error);
+    match exit {
+        Exit::Success => output::emit(text.as_bytes())?,
+        _ => output::write_stderr(&text),
     }
-    output::emit(text.as_bytes())?;
-    Ok(Exit::Success as u8)
+    Ok(exit as u8)
 }

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 
 use crate::cli::{Args, Config};
-use crate::error::{Error, error};
+use crate::error::{Result, error};
 use crate::reply::Reply;
 use crate::text::Shown;
 
@@ -26,7 +26,7 @@ pub fn render(reply: &Reply, config: &Config, now: Timestamp) -> Vec<u8> {
         Args { json: true, .. } => format!("{}\n", reply.body.trim_ascii()),
         Args { plain: true, .. } => format!("{}\n", reply.credits),
         Args { quiet: true, .. } => String::new(),
-        _ => table(reply, config.color, config.is_short(reply.credits), now),
+        _ => table(reply, config.color, config.missed_minimum(reply.credits).is_some(), now),
     };
     text.into_bytes()
 }
@@ -76,7 +76,7 @@ fn age(then: Timestamp, now: Timestamp) -> Option<String> {
 ///
 /// # Errors
 /// When the bytes can't be written, to a full disk for example. A regular file is left as long as it was.
-pub fn emit(bytes: &[u8]) -> Result<(), Error> {
+pub fn emit(bytes: &[u8]) -> Result<()> {
     match if bytes.is_empty() { Ok(()) } else { stdout().and_then(|file| write(file, bytes)) } {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error!(Local, "could not write the output: {}", Shown::reason(&error)))

@@ -3,6 +3,7 @@
 //! Pure: bytes in, values out. What a status means is decided in `client.rs`.
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -106,18 +107,15 @@ pub fn is_web_page(body: &[u8]) -> bool {
 /// seconds or a date (RFC 9110, section 10.2.3).
 pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<u64> {
     // Only digits, and perhaps a fraction: nobody sends a sign or an exponent.
-    let seconds = |text: &str| -> Option<u64> {
+    let seconds = |text: &str| -> Option<i64> {
         let whole = text.trim().split('.').next()?;
         whole.bytes().all(|b| b.is_ascii_digit()).then(|| whole.parse().ok())?
     };
-    let date = |text: &str| -> Option<u64> {
-        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-        u64::try_from(date.as_second() - now.as_second()).ok()
-    };
+    let date = |text: &str| Some(rfc2822::parse(text).ok()?.timestamp().as_second() - now.as_second());
     let body: Option<Value> = serde_json::from_slice(body).ok();
     let field = body.and_then(|body| seconds(body.get("retry_after")?.to_string().trim_matches('"')));
-    let wait = field.or_else(|| seconds(header?)).or_else(|| date(header?));
-    wait.filter(|wait| (1..=LONGEST_WAIT).contains(wait))
+    let wait = field.or_else(|| seconds(header?)).or_else(|| date(header?))?;
+    u64::try_from(wait).ok().filter(|wait| (1..=LONGEST_WAIT).contains(wait))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The connector: resolve, connect to the proxy or the server, pass the proxy, start TLS. `open` is the whole way.
+//! The connector: resolve, connect to the proxy or the server, pass the proxy, start TLS. `connect` is the whole way.
 //!
 //! Which proxy and which certificates is decided in `proxy.rs` and `trust.rs`.
 
@@ -17,12 +17,12 @@ use ureq::unversioned::transport::{
 };
 
 use super::proxy::Proxy;
-use super::stream::{Duplex, Stream};
+use super::stream::{Connection, Stream};
 use super::{race, tls, tunnel};
 use crate::cli::Config;
 use crate::deadline::Run;
 use crate::endpoint::unbracketed;
-use crate::error::{Error, Kind, error};
+use crate::error::{Error, Kind, Result, error};
 use crate::text::{Shown, shown};
 
 /// Connects to the server of a [`Run`].
@@ -33,14 +33,15 @@ pub struct Connect {
     pub tls: Option<Arc<ClientConfig>>,
 }
 
-impl Connect {
-    fn open(&self, details: &ConnectionDetails) -> Result<Stream, ureq::Error> {
+impl Connector<()> for Connect {
+    type Out = Stream;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, ureq::Error> {
         let Connect { run, tls } = self;
         let config = &run.config;
         let mut connection = match &config.proxy {
             None => self.dial(&details.addrs, &config.host)?,
-            Some(proxy) if proxy.is_socks() => self.pass_socks(proxy, details)?,
-            Some(proxy) => {
+            Some(proxy) if matches!(proxy.ureq.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) => {
                 let addresses = self.resolve(proxy.ureq.uri(), details.config, details.timeout)?;
                 let mut connection = self.dial(&addresses, &proxy.name)?;
                 run.step(&shown!("{} did not answer", proxy.name));
@@ -49,16 +50,19 @@ impl Connect {
                 }
                 tunnel::pass(connection, &config.endpoint, proxy)?
             }
+            Some(proxy) => self.pass_socks(proxy, details)?,
         };
         if let Some(tls) = tls {
             run.step(&shown!("{} did not complete the TLS handshake", config.host));
             connection = tls::connect(tls, config.endpoint.host(), connection, &config.host, run)?;
         }
         run.step(&shown!("{} did not answer", config.host));
-        Ok(Stream::new(connection, tls.is_some(), details.config))
+        Ok(Some(Stream::new(connection, tls.is_some(), details.config)))
     }
+}
 
-    fn dial(&self, addresses: &[SocketAddr], name: &Shown) -> Result<Box<dyn Duplex>, Error> {
+impl Connect {
+    fn dial(&self, addresses: &[SocketAddr], name: &Shown) -> Result<Connection> {
         let stream = race::connect(addresses)
             .map_err(|error| error!(Network, "could not connect to {}: {}", name, Shown::reason(&error)))?;
         // The request is one small write; waiting for more would only delay it.
@@ -70,7 +74,7 @@ impl Connect {
     }
 
     /// Connects through a SOCKS proxy with ureq's own connector, which resolves with [`Connect::resolve`].
-    fn pass_socks(&self, proxy: &Proxy, details: &ConnectionDetails) -> Result<Box<dyn Duplex>, ureq::Error> {
+    fn pass_socks(&self, proxy: &Proxy, details: &ConnectionDetails) -> Result<Connection, ureq::Error> {
         let error = match SocksConnector::default().connect(details, None::<Box<dyn Transport>>) {
             Ok(Some(transport)) => {
                 let clock = details.current_time.clone();
@@ -93,14 +97,6 @@ impl Connect {
     }
 }
 
-impl Connector<()> for Connect {
-    type Out = Stream;
-
-    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Stream>, ureq::Error> {
-        self.open(details).map(Some)
-    }
-}
-
 impl Resolver for Connect {
     /// Resolves the host of `uri`, which is the server's or the proxy's.
     fn resolve(&self, uri: &Uri, _: &UreqConfig, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
@@ -113,17 +109,16 @@ impl Resolver for Connect {
         let found = target.to_socket_addrs().map_err(|error| failure(Shown::reason(&error)))?;
         // SOCKS 4 has no IPv6, but this rule is about the server: the proxy itself may have any address.
         let is_socks4 = proxy.as_ref().is_some_and(|proxy| proxy.ureq.protocol() == ProxyProtocol::Socks4);
+        let usable = found.filter(|address| !(is_server && is_socks4) || address.is_ipv4());
         let mut addresses = self.empty();
         // The list has room for 16.
-        let usable = found.filter(|address| !is_server || !is_socks4 || address.is_ipv4()).take(16);
-        usable.for_each(|address| addresses.push(address));
+        usable.take(16).for_each(|address| addresses.push(address));
         if addresses.is_empty() {
             return Err(failure("it has no usable address".into()).retryable(false).into());
         }
         let is_local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
         if endpoint.is_plain() && !addresses.iter().all(is_local) {
-            let error =
-                error!(Network, "{} is not this machine, so the key is not sent over plain http", name);
+            let error = error!(Network, "{} is not this machine, which plain http is limited to", name);
             return Err(error.hint(Some("use https".into())).retryable(false).into());
         }
         self.run.step(&shown!("could not connect to {}", name));

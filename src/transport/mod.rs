@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ureq::Agent;
 
 use crate::deadline::Run;
-use crate::error::{Error, error};
+use crate::error::{Error, Result, error};
 use crate::text::{Shown, shown};
 
 /// The most bytes of a reply's head that are read; curl stops at 100 KiB for one line and 300 KiB in all.
@@ -32,7 +32,7 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 ///
 /// # Errors
 /// When there are no certificates to trust.
-pub fn agent(run: &Arc<Run>) -> Result<Agent, Error> {
+pub fn agent(run: &Arc<Run>) -> Result<Agent> {
     let config = &run.config;
     run.note(&config.proxy.as_ref().map_or("proxy: none".into(), |proxy| shown!("using {}", proxy.name)));
     let is_plain = config.endpoint.is_plain();

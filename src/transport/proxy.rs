@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use ureq::ProxyProtocol;
 
 use crate::endpoint::{Endpoint, host_and_port, unbracketed};
-use crate::error::{Error, error};
+use crate::error::{Result, error};
 use crate::text::{Shown, shown};
 
 /// A proxy to go through.
@@ -23,42 +23,26 @@ pub struct Proxy {
     pub name: Shown,
 }
 
-impl Proxy {
-    /// Whether it is a SOCKS proxy of any version.
-    pub fn is_socks(&self) -> bool {
-        !matches!(self.ureq.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
-    }
-}
-
 /// Picks the proxy for `endpoint`, `None` for a direct connection. `get` returns a variable that is set and not blank.
 ///
 /// # Errors
 /// When the variable that counts has a value that can't be understood. The value may hold a password and is not shown.
-pub fn choose(endpoint: &Endpoint, get: impl Fn(&str) -> Option<OsString>) -> Result<Option<Proxy>, Error> {
+pub fn choose(endpoint: &Endpoint, get: impl Fn(&str) -> Option<OsString>) -> Result<Option<Proxy>> {
     let find = |variable: &str| {
         let names = [variable.to_ascii_lowercase(), variable.to_owned()];
         names.into_iter().find_map(|name| Some((get(&name)?, name)))
     };
-    let Some((value, variable)) = find("HTTPS_PROXY").or_else(|| find("ALL_PROXY")) else {
-        return Ok(None);
-    };
     let exceptions = find("NO_PROXY").unwrap_or_default().0;
     // Plain http is for servers on this machine, and a proxy would see the key.
-    if endpoint.is_plain() || is_excepted(endpoint.host(), &exceptions.to_string_lossy()) {
-        return Ok(None);
-    }
+    let is_direct = endpoint.is_plain() || is_excepted(endpoint.host(), &exceptions.to_string_lossy());
+    let named = find("HTTPS_PROXY").or_else(|| find("ALL_PROXY")).filter(|_| !is_direct);
+    let Some((value, variable)) = named else { return Ok(None) };
     let variable = Shown::new(variable);
-    match value.to_str().ok_or("it is not UTF-8").and_then(parse) {
-        Ok((ureq, url)) => {
-            let name = shown!("the proxy {} (from {})", Shown::new(url), variable);
-            Ok(Some(Proxy { ureq, name }))
-        }
-        Err(problem) => {
-            let hint = "a proxy is given as http://host:port or http://user:password@host:port";
-            let error = error!(Usage, "{} does not name a usable proxy: {}", variable, problem);
-            Err(error.hint(Some(hint.into())))
-        }
-    }
+    let (ureq, url) = value.to_str().ok_or("it is not UTF-8").and_then(parse).map_err(|problem| {
+        let hint = "a proxy is given as http://host:port or http://user:password@host:port";
+        error!(Usage, "{} does not name a usable proxy: {}", variable, problem).hint(Some(hint.into()))
+    })?;
+    Ok(Some(Proxy { ureq, name: shown!("the proxy {} (from {})", Shown::new(url), variable) }))
 }
 
 /// Reads `[scheme://][user[:password]@]host[:port][/]`. The URL that is returned has no user name and password.
@@ -85,12 +69,11 @@ fn parse(value: &str) -> Result<(ureq::Proxy, String), &'static str> {
     let mut proxy = ureq::Proxy::builder(protocol).host(host).port(port).resolve_target(is_local);
     if let Some(login) = login {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let decode = |text| match percent_decode_str(text).decode_utf8() {
-            Err(_) => Err("its user name or password is not UTF-8"),
-            Ok(text) if text.contains(char::is_control) => {
-                Err("its user name or password has a control character")
-            }
-            Ok(text) => Ok(text),
+        let decode = |text| {
+            let decoded = percent_decode_str(text).decode_utf8().ok();
+            decoded
+                .filter(|text| !text.contains(char::is_control))
+                .ok_or("its user name or password is not text")
         };
         proxy = proxy.username(&decode(user)?).password(&decode(password)?);
     }

@@ -13,15 +13,18 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport}
 pub trait Duplex: Read + Write + Send + Sync {}
 impl<S: Read + Write + Send + Sync> Duplex for S {}
 
+/// An open connection of any kind.
+pub type Connection = Box<dyn Duplex>;
+
 /// A connection with the buffers that ureq reads from and writes to.
 pub struct Stream {
-    inner: Box<dyn Duplex>,
+    inner: Connection,
     buffers: LazyBuffers,
     tls: bool,
 }
 
 impl Stream {
-    pub fn new(inner: Box<dyn Duplex>, tls: bool, config: &Config) -> Stream {
+    pub fn new(inner: Connection, tls: bool, config: &Config) -> Stream {
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Stream { inner, buffers, tls }
     }

@@ -9,18 +9,18 @@ use anyhow::Context;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, StreamOwned};
 
-use super::stream::Duplex;
+use super::stream::Connection;
 use super::trust;
 use crate::deadline::Run;
 use crate::endpoint::unbracketed;
-use crate::error::{Error, error};
+use crate::error::{Error, Result, error};
 use crate::text::{Shown, shown};
 
 /// The client's side of TLS: no client certificate, no session store, no early data.
 ///
 /// # Errors
 /// When the certificates to trust can't be read.
-pub fn config(run: &Run) -> Result<Arc<ClientConfig>, Error> {
+pub fn config(run: &Run) -> Result<Arc<ClientConfig>> {
     // ring, because aws-lc-rs spends 22 ms of each process on gathering entropy.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -36,10 +36,10 @@ pub fn config(run: &Run) -> Result<Arc<ClientConfig>, Error> {
 pub fn connect(
     config: &Arc<ClientConfig>,
     host: &str,
-    mut socket: Box<dyn Duplex>,
+    mut socket: Connection,
     name: &Shown,
     run: &Run,
-) -> Result<Box<dyn Duplex>, Error> {
+) -> Result<Connection> {
     let server = ServerName::try_from(unbracketed(host).to_owned());
     let server = server.map_err(|_| error!(Tls, "{} can't be the name in a certificate", name))?;
     let mut tls = ClientConnection::new(config.clone(), server).context("TLS could not be started")?;
@@ -49,7 +49,7 @@ pub fn connect(
     }
     let version = tls.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
     let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
-    run.note(&shown!("{}, {}", version, suite));
+    run.note(&shown!("{}, {}", Shown::new(version.replace('_', ".")), suite));
     Ok(Box::new(StreamOwned::new(tls, socket)))
 }
 
@@ -73,8 +73,7 @@ pub fn error(error: &io::Error, name: &Shown, spoke_tls: bool) -> Error {
         }
         E::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure)
         | E::PeerIncompatible(_) => {
-            let hint =
-                "it must offer TLS 1.2 or 1.3, ECDHE with X25519, P-256 or P-384, and AES-GCM or ChaCha20";
+            let hint = "it must offer TLS 1.2 or 1.3, ECDHE (X25519, P-256, P-384), AES-GCM or ChaCha20";
             let what = "has no TLS version, key exchange or cipher in common with this program";
             error!(Tls, "{} {}", name, what).hint(Some(hint.into()))
         }
@@ -92,8 +91,7 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
     use CertificateError as E;
     const CLOCK: Option<&str> = Some("check this machine's clock");
     const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, its variable");
-    const ISSUER: Option<&str> =
-        Some("if you trust it, name its issuer's certificate, or its own, in SSL_CERT_FILE");
+    const ISSUER: Option<&str> = Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
     let (what, hint) = match problem {
         E::Expired | E::ExpiredContext { .. } => ("has expired", CLOCK),
         E::NotValidYet | E::NotValidYetContext { .. } => ("is not valid yet", CLOCK),

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::deadline::Run;
-use crate::error::{Error, error};
+use crate::error::{Error, Result, error};
 use crate::text::{Shown, shown};
 
 /// The most that is read of a file; a system's bundle has a fiftieth of it.
@@ -27,7 +27,7 @@ type Verified = ConfigBuilder<ClientConfig, WantsClientCert>;
 ///
 /// # Errors
 /// When a variable names a file or directories without a usable certificate, or when the system has none.
-pub fn verify_with(builder: Unverified, run: &Run) -> Result<Verified, Error> {
+pub fn verify_with(builder: Unverified, run: &Run) -> Result<Verified> {
     let mut roots = RootCertStore::empty();
     let mut problem = None;
     for (variable, path) in &run.config.certificates {
@@ -58,14 +58,14 @@ pub fn verify_with(builder: Unverified, run: &Run) -> Result<Verified, Error> {
 
 /// The store of Windows or of an Apple system, through the system's own verifier.
 #[cfg(any(windows, target_vendor = "apple"))]
-fn system(builder: Unverified) -> Result<Verified, Error> {
+fn system(builder: Unverified) -> Result<Verified> {
     use rustls_platform_verifier::BuilderVerifierExt;
     builder.with_platform_verifier().map_err(|_| no_certificates())
 }
 
 /// The bundle where OpenSSL looks for it on this system, else its directories.
 #[cfg(not(any(windows, target_vendor = "apple")))]
-fn system(builder: Unverified) -> Result<Verified, Error> {
+fn system(builder: Unverified) -> Result<Verified> {
     let found = openssl_probe::probe();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.cert_file.iter().flat_map(|path| read_file(path)).flatten());

@@ -8,10 +8,10 @@ use std::io::{Read, Write};
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::proxy::Proxy;
-use super::stream::Duplex;
+use super::stream::Connection;
 use super::{MAX_HEAD, USER_AGENT, lost};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, error};
+use crate::error::{Result, error};
 
 /// The most header lines of the proxy's answer that are read.
 const MAX_HEADERS: usize = 128;
@@ -20,47 +20,38 @@ const MAX_HEADERS: usize = 128;
 ///
 /// # Errors
 /// When the proxy refuses, does not answer in HTTP, or closes the connection.
-pub fn pass(
-    mut connection: Box<dyn Duplex>,
-    endpoint: &Endpoint,
-    proxy: &Proxy,
-) -> Result<Box<dyn Duplex>, Error> {
+pub fn pass(mut connection: Connection, endpoint: &Endpoint, proxy: &Proxy) -> Result<Connection> {
     let lost = |error| lost(&error, &proxy.name);
     connection.write_all(request(endpoint, &proxy.ureq).as_bytes()).map_err(lost)?;
     connection.flush().map_err(lost)?;
     let mut head = Vec::new();
-    loop {
+    while head.len() < MAX_HEAD {
         // Byte by byte, as curl does it: what follows the head belongs to the connection behind the proxy.
         let mut byte = [0];
         connection.read_exact(&mut byte).map_err(lost)?;
         head.push(byte[0]);
-        if head.len() > MAX_HEAD {
-            return Err(error!(Network, "the answer of {} is too long", proxy.name).retryable(false));
-        }
         if byte == [b'\n']
             && let Some(answer) = answer(&head, proxy)
         {
             return answer.map(|()| connection);
         }
     }
+    Err(error!(Network, "the answer of {} is too long", proxy.name).retryable(false))
 }
 
 /// The whole request, to be sent at once. The API key is not in it.
 fn request(endpoint: &Endpoint, proxy: &ureq::Proxy) -> String {
     let target = format!("{}:{}", endpoint.uri().host().unwrap_or_default(), endpoint.port());
-    let login = proxy.username().map(|user| {
-        let credentials = BASE64_STANDARD.encode(format!("{user}:{}", proxy.password().unwrap_or_default()));
-        format!("Proxy-Authorization: Basic {credentials}\r\n")
-    });
-    format!(
-        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n{}\
-        Proxy-Connection: Keep-Alive\r\n\r\n",
-        login.unwrap_or_default()
-    )
+    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n");
+    if let (Some(user), Some(password)) = (proxy.username(), proxy.password()) {
+        let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        request += &format!("Proxy-Authorization: Basic {credentials}\r\n");
+    }
+    request + "Proxy-Connection: Keep-Alive\r\n\r\n"
 }
 
 /// Reads the proxy's answer; `None` while its head is not complete.
-pub fn answer(head: &[u8], proxy: &Proxy) -> Option<Result<(), Error>> {
+pub fn answer(head: &[u8], proxy: &Proxy) -> Option<Result<()>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut reply = httparse::Response::new(&mut headers);
     let name = &proxy.name;

@@ -87,6 +87,7 @@ impl Key {
             }
             ([], _) => return Err(("is blank".into(), None)),
             (_, []) => return Ok(Key(String::from_utf8_lossy(key).into_owned())),
+            (_, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) => ("a byte-order mark of UTF-16", Some(ASCII)),
             (_, [0xef, 0xbb, 0xbf, ..]) => ("a byte-order mark", Some(ASCII)),
             (_, [b'\n' | b'\r', ..]) => ("a line break", Some(ALONE)),
             (_, [b'\t', ..]) => ("a tab", None),

@@ -108,7 +108,7 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
         E::Other(other) if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) => {
             ("is a CA's (CA:TRUE), not a server's", Some("the server needs one with CA:FALSE"))
         }
-        _ => ("is malformed, or breaks a rule for certificates", None),
+        _ => ("is malformed, breaks a rule for certificates, or is not accepted by this system", None),
     };
     error!(Tls, "the certificate of {} {}", name, what).hint(hint.map(Shown::from))
 }

@@ -1,102 +1,128 @@
-//! What the tests share: a ready command with a scrubbed environment, and the servers they talk to.
+//! What the tests share: how the program is started, what is expected of a run, and what a machine may lack.
+//!
+//! The servers are in `server.rs`, `tls.rs` and `proxy.rs`.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
+pub mod proxy;
+pub mod server;
+pub mod tls;
+
 use std::time::Duration;
 
 use assert_cmd::Command;
+use serde_json::Value;
 
 /// The key of all tests. Not a real one.
 pub const KEY: &str = "lk_test_not_a_real_key";
 
-/// A good reply's body, with a date that lies years back.
+/// The body of a good reply, with a date that lies years back.
 pub const BALANCE: &str = r#"{"credits": 247, "last_topup_at": "2024-01-15T10:30:00Z"}"#;
 
-/// The binary with nothing in its environment but what an operating system needs to start it.
-pub fn clado() -> Command {
-    Command::from_std(bare())
-}
+/// The variables that an operating system, a coverage tool or Wine needs to start the program.
+const NEEDED: [&str; 5] = ["PATH", "SYSTEMROOT", "LLVM_PROFILE_FILE", "WINEPREFIX", "WINEDEBUG"];
 
-/// The same as a plain `std` command, for tests that need the streams in their own hands.
-pub fn bare() -> std::process::Command {
-    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("clado-credits"));
-    command.env_clear();
-    for needed in ["PATH", "SYSTEMROOT", "LLVM_PROFILE_FILE"] {
-        command.envs(std::env::var_os(needed).map(|value| (needed, value)));
+/// The program with nothing else in its environment: no key, no proxy, no certificates, no colour.
+pub fn clado() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("clado-credits"));
+    command.env_clear().timeout(Duration::from_secs(60));
+    for name in NEEDED {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command
 }
 
-/// The binary, asking `url` with [`KEY`] in its environment.
-pub fn asking(url: &str) -> Command {
+/// The program with [`KEY`] and `url` in its environment.
+pub fn ask(url: &str) -> Command {
     let mut command = clado();
-    command.env("CLADO_API_KEY", KEY).env("CLADO_API_URL", url).timeout(Duration::from_secs(60));
+    command.env("CLADO_API_KEY", KEY).env("CLADO_API_URL", url);
     command
 }
 
-/// A stand-in API that answers every request for the balance with this status and body.
+/// An API that answers each request for the balance with this status and body.
 pub fn api(status: usize, body: impl AsRef<[u8]>) -> mockito::ServerGuard {
     let mut server = mockito::Server::new();
     server.mock("GET", "/api/credits").with_status(status).with_body(body).create();
     server
 }
 
-/// A server of raw bytes: what it does with a connection is the test's to say.
-pub struct Raw {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// One item a connection: the head of the request as it came, empty when none did.
-    pub requests: Receiver<String>,
+/// What a run did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The exit code; `None` if the run was killed after a minute.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl Raw {
-    /// Reads the head of each request and gives the connection to `reply`.
-    pub fn new(reply: impl Fn(&mut TcpStream) + Send + 'static) -> Raw {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, requests) = mpsc::channel();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let head = read_head(&mut stream);
-                if sender.send(head).is_err() {
-                    break;
-                }
-                reply(&mut stream);
-            }
-        });
-        Raw { address, requests }
-    }
-
-    /// Answers each request with these bytes, and closes.
-    pub fn sending(bytes: impl Into<Vec<u8>>) -> Raw {
-        let bytes = bytes.into();
-        // A client that has read enough may close first.
-        Raw::new(move |stream| drop(stream.write_all(&bytes)))
-    }
-
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
+/// Runs the program. Whatever it prints, the key is not in it.
+#[track_caller]
+pub fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    let run = Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    };
+    assert!(!run.stdout.contains(KEY) && !run.stderr.contains(KEY), "the key is shown: {run:?}");
+    run
 }
 
-/// Reads to the blank line that ends a head, or to the end of the stream.
-pub fn read_head(stream: &mut impl Read) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-        head.push(byte[0]);
+/// Runs with `--plain`, expects the balance of [`BALANCE`], and returns standard error.
+#[track_caller]
+pub fn expect_balance(command: &mut Command) -> String {
+    let run = run(command.arg("--plain"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "247\n"), "{}", run.stderr);
+    run.stderr
+}
+
+/// Runs, and expects this error, hint included, in plain text. Then runs with `--json`, and expects the same there.
+/// Returns the `error` object.
+#[track_caller]
+pub fn expect_error(
+    command: &mut Command,
+    code: i32,
+    kind: &str,
+    message: &str,
+    hint: Option<&str>,
+) -> Value {
+    let plain = run(command);
+    let hint_line = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+    assert_eq!(plain.stderr, format!("error: {message}\n{hint_line}"));
+    assert_eq!((plain.code, plain.stdout.as_str()), (Some(code), ""), "{message}");
+    let error = expect_json_error(command, code, kind);
+    assert_eq!((error["message"].as_str(), error["hint"].as_str()), (Some(message), hint));
+    error
+}
+
+/// Runs with `--json`, expects one line with an error of this kind and nothing on standard output, and returns the
+/// `error` object.
+#[track_caller]
+pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value {
+    let run = run(command.arg("--json"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    let mut report: Value = serde_json::from_str(&run.stderr).unwrap_or_else(|_| panic!("{}", run.stderr));
+    let error = report["error"].take();
+    assert_eq!((error["kind"].as_str(), error["exit_code"].as_i64()), (Some(kind), Some(code.into())));
+    error
+}
+
+/// Whether a test can go on. Where the machine lacks what it needs, the test says so and is skipped; with
+/// `CLADO_TESTS_SKIP_NOTHING` set, as in `.ci/run`, that is a failure.
+pub fn is_available(what: &str, is_there: bool) -> bool {
+    if !is_there {
+        assert!(std::env::var_os("CLADO_TESTS_SKIP_NOTHING").is_none(), "{what} is missing");
+        eprintln!("skipped: {what} is missing");
     }
-    String::from_utf8_lossy(&head).into_owned()
+    is_there
 }
 
-/// An address on this machine where nobody listens.
-pub fn dead_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// [`is_available`] for a program on the search path.
+pub fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    is_available(name, std::env::split_paths(&path).any(|directory| directory.join(name).is_file()))
 }
 
-pub mod net;
-pub mod proxy;
-pub mod tls;
+/// [`is_available`] for the loopback address of IPv6.
+pub fn has_ipv6() -> bool {
+    is_available("IPv6", std::net::TcpListener::bind("[::1]:0").is_ok())
+}

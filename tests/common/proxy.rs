@@ -1,13 +1,13 @@
-//! Small proxies that record what they saw. Each leads to one address, whatever it was asked for.
+//! Small proxies that record what they saw. Each leads to one address, whatever it is asked for.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 use rustls::ServerConfig;
 
-use super::{net, read_head, tls};
+use super::server::{Server, read_head, relay};
+use super::tls;
 
 /// What a proxy saw of a connection.
 pub struct Seen {
@@ -17,47 +17,38 @@ pub struct Seen {
     pub sent: Vec<u8>,
 }
 
-/// A proxy of any kind.
-pub struct Proxy {
-    pub address: SocketAddr,
-    pub seen: Receiver<Seen>,
+/// An HTTP proxy that answers CONNECT with `reply`.
+pub fn http(target: SocketAddr, reply: impl Into<String>) -> Server<Seen> {
+    let reply = reply.into();
+    proxy(move |mut stream| {
+        let socket = stream.try_clone()?;
+        connect(&mut stream, &socket, target, &reply)
+    })
 }
 
-impl Proxy {
-    /// An HTTP proxy that answers CONNECT with `reply`.
-    pub fn http(target: SocketAddr, reply: impl Into<String>) -> Proxy {
-        let reply = reply.into();
-        Proxy::new(move |mut stream| {
-            let socket = stream.try_clone()?;
-            connect(&mut stream, &socket, target, &reply)
-        })
-    }
+/// The same over TLS.
+pub fn https(target: SocketAddr, config: ServerConfig) -> Server<Seen> {
+    let config = Arc::new(config);
+    proxy(move |stream| {
+        let socket = stream.try_clone()?;
+        connect(&mut tls::accept(&config, stream), &socket, target, "HTTP/1.1 200 OK\r\n\r\n")
+    })
+}
 
-    /// The same over TLS.
-    pub fn https(target: SocketAddr, config: ServerConfig) -> Proxy {
-        let config = Arc::new(config);
-        Proxy::new(move |stream| {
-            let socket = stream.try_clone()?;
-            connect(&mut tls::accept(&config, stream), &socket, target, "HTTP/1.1 200 OK\r\n\r\n")
-        })
-    }
+/// A SOCKS proxy of all versions, which requires a password if one is given here.
+pub fn socks(target: SocketAddr, password: Option<&'static str>) -> Server<Seen> {
+    proxy(move |mut stream| {
+        let asked = socks_handshake(&mut stream, password)?;
+        let socket = stream.try_clone()?;
+        let sent = relay(&mut stream, &socket, TcpStream::connect(target)?)?;
+        Ok(Seen { asked, sent })
+    })
+}
 
-    /// A SOCKS proxy of both versions, which demands a password if one is given here.
-    pub fn socks(target: SocketAddr, password: Option<&'static str>) -> Proxy {
-        Proxy::new(move |mut stream| {
-            let asked = socks(&mut stream, password)?;
-            let socket = stream.try_clone()?;
-            let sent = net::pump(&mut stream, &socket, TcpStream::connect(target)?)?;
-            Ok(Seen { asked, sent })
-        })
-    }
-
-    fn new(work: impl Fn(TcpStream) -> io::Result<Seen> + Clone + Send + 'static) -> Proxy {
-        let (address, seen) = net::listen(move |stream| {
-            work(stream).unwrap_or_else(|error| Seen { asked: error.to_string(), sent: Vec::new() })
-        });
-        Proxy { address, seen }
-    }
+fn proxy(work: impl Fn(TcpStream) -> io::Result<Seen> + Clone + Send + 'static) -> Server<Seen> {
+    Server::new(move |stream| {
+        work(stream).unwrap_or_else(|error| Seen { asked: error.to_string(), sent: Vec::new() })
+    })
 }
 
 fn connect(
@@ -68,12 +59,12 @@ fn connect(
 ) -> io::Result<Seen> {
     let asked = read_head(client);
     client.write_all(reply.as_bytes())?;
-    let sent = net::pump(client, socket, TcpStream::connect(target)?)?;
+    let sent = relay(client, socket, TcpStream::connect(target)?)?;
     Ok(Seen { asked, sent })
 }
 
 /// The server's side of SOCKS 4, 4a (<https://www.openssh.com/txt/socks4a.protocol>) and 5 (RFC 1928, 1929).
-fn socks(stream: &mut TcpStream, password: Option<&str>) -> io::Result<String> {
+fn socks_handshake(stream: &mut TcpStream, password: Option<&str>) -> io::Result<String> {
     let [version] = take(stream)?;
     if version == 4 {
         let [_command, high, low, a, b, c, d] = take(stream)?;

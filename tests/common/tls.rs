@@ -1,9 +1,8 @@
-//! Certificates of every kind, and a TLS server that shows them.
+//! Certificates of every kind, and an API over TLS that shows them.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 use assert_cmd::Command;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -12,7 +11,8 @@ use rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::NamedTempFile;
 
-use super::{BALANCE, asking, net, read_head};
+use super::server::{Server, close_after_client, read_head};
+use super::{BALANCE, ask};
 
 /// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -23,7 +23,7 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Parameters of a certificate for these names, which is what `with` makes of them.
+/// The parameters of a certificate for these names, changed by `with`.
 pub fn params(names: &[&str], with: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -68,7 +68,7 @@ impl Authority {
         Identity { chain: vec![certificate.into()], key: key.into() }
     }
 
-    /// A good certificate for the address of a [`Server`].
+    /// A good certificate for `localhost`.
     pub fn good(&self) -> Identity {
         self.sign(&params(&["localhost"], |_| {}))
     }
@@ -99,7 +99,7 @@ pub fn config(identity: Identity) -> ServerConfig {
     config_with(identity, rustls::DEFAULT_VERSIONS, |builder| builder.with_no_client_auth())
 }
 
-/// A configuration with these versions, and what `clients` demands of clients.
+/// A configuration with these versions, and what `clients` requires of clients.
 pub fn config_with(
     identity: Identity,
     versions: &[&'static rustls::SupportedProtocolVersion],
@@ -112,8 +112,8 @@ pub fn config_with(
     clients(builder).with_single_cert(identity.chain, identity.key).unwrap()
 }
 
-/// A configuration with these versions that demands a certificate of clients.
-pub fn demanding(
+/// A configuration with these versions that requires a client certificate.
+pub fn requiring_client_certificate(
     authority: &Authority,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> ServerConfig {
@@ -129,54 +129,38 @@ pub fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<Serv
     StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
 }
 
-/// A stand-in API over TLS.
-pub struct Server {
-    pub address: SocketAddr,
-    /// One item a connection: what came through TLS, empty when the handshake failed.
-    pub requests: Receiver<String>,
+/// An API over TLS that answers with the balance. Each request is what came through TLS, empty when the handshake
+/// failed.
+pub fn api(config: ServerConfig) -> Server {
+    api_on("127.0.0.1", config)
 }
 
-impl Server {
-    /// Answers with the balance.
-    pub fn new(config: ServerConfig) -> Server {
-        Server::on("127.0.0.1", config)
-    }
+/// The same on another address of this machine.
+pub fn api_on(host: &str, config: ServerConfig) -> Server {
+    let length = BALANCE.len();
+    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BALANCE}");
+    let config = Arc::new(config);
+    Server::on(host, move |stream| {
+        let mut stream = accept(&config, stream);
+        let head = read_head(&mut stream);
+        if !head.is_empty() {
+            let _ = stream.write_all(reply.as_bytes());
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+        close_after_client(&mut stream.sock);
+        head
+    })
+}
 
-    /// The same on another address of this machine.
-    pub fn on(host: &str, config: ServerConfig) -> Server {
-        let length = BALANCE.len();
-        let reply =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BALANCE}");
-        let config = Arc::new(config);
-        let (address, requests) = net::listen_on(host, move |stream| {
-            let mut stream = accept(&config, stream);
-            let head = read_head(&mut stream);
-            if !head.is_empty() {
-                let _ = stream.write_all(reply.as_bytes());
-                stream.conn.send_close_notify();
-                let _ = stream.flush();
-            }
-            // What is not read would make the system send a RST, and that may swallow the alert before it.
-            let _ = stream.sock.shutdown(std::net::Shutdown::Write);
-            let _ = stream.sock.read_to_end(&mut Vec::new());
-            head
-        });
-        Server { address, requests }
-    }
+/// How messages name `server`, whose certificate is for `localhost`.
+pub fn name(server: &Server) -> String {
+    format!("localhost:{}", server.address.port())
+}
 
-    pub fn url(&self) -> String {
-        format!("https://{}", self.name())
-    }
-
-    /// How messages name it.
-    pub fn name(&self) -> String {
-        format!("localhost:{}", self.address.port())
-    }
-
-    /// The binary, asking this server and trusting what is in `trusted`.
-    pub fn asked_trusting(&self, trusted: &NamedTempFile) -> Command {
-        let mut command = asking(&self.url());
-        command.env("SSL_CERT_FILE", trusted.path());
-        command
-    }
+/// The program, asking `server` by its name and trusting the certificates in `trusted`.
+pub fn ask_trusting(server: &Server, trusted: &NamedTempFile) -> Command {
+    let mut command = ask(&format!("https://{}", name(server)));
+    command.env("SSL_CERT_FILE", trusted.path());
+    command
 }

@@ -133,11 +133,10 @@ fn exchange_error(error: ureq::Error, host: &Shown) -> Error {
         ureq::Error::Io(error) => transport::lost(&error, host),
         // ureq's name for a chunk that never comes.
         ureq::Error::BodyStalled => transport::lost(&ErrorKind::UnexpectedEof.into(), host),
-        // The limit on the body, or a line of it that does not fit the buffer, which is larger than the limit.
-        ureq::Error::BodyExceedsLimit(_) => {
+        // Of the body, of a line that does not fit the buffer, which is larger, or of the head, with the same limit.
+        ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
             error!(UnexpectedReply, "the reply is larger than {} KiB", MAX_BODY / 1024)
         }
-        ureq::Error::LargeResponseHeader(..) => error!(UnexpectedReply, "{} sent too long a head", host),
         ureq::Error::Protocol(_) => error!(UnexpectedReply, "{} sent a reply that is not valid HTTP", host),
         other => anyhow::Error::from(other).into(),
     }

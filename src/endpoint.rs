@@ -121,32 +121,63 @@ mod tests {
 
     #[test]
     fn each_broken_rule_is_named() {
-        use Problem::*;
+        const NOT_A_URL: &str = "not a URL such as https://host or https://host:port/prefix";
+        const SCHEME: &str = "the scheme must be https";
+        const HOST: &str = "its host is not a name or an address";
+        const ASCII: &str = "its host is not in ASCII; write it in its ASCII form (xn--…)";
+        const PORT: &str = "its port is not a number from 1 to 65535";
+        const LOGIN: &str = "user name and password are not allowed in it";
+        const QUERY: &str = "a query or fragment is not allowed in it";
+        const PATH: &str = "its path has a character that is not allowed in a URL";
+        const PLAIN: &str = "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])";
         for (base, problem) in [
-            ("", Malformed),
-            ("search.clado.ai", Malformed),
-            ("https://", Malformed),
-            ("https://:443", Malformed),
-            ("https://host:", Malformed),
-            ("https://host:0", Malformed),
-            ("https://host:99999", Malformed),
-            ("https://host:abc", Malformed),
-            ("https://ho st", Malformed),
-            ("https://bücher.example", Malformed),
-            ("https://[::1", Malformed),
-            ("ftp://host", Scheme),
-            ("file:///etc/passwd", Malformed),
-            ("https://user:secret@host", UserInfo),
-            ("https://user@host", UserInfo),
-            ("https://host?key=1", QueryOrFragment),
-            ("https://host/#top", QueryOrFragment),
-            ("http://search.clado.ai", PlainHttp),
-            ("http://localhost.example", PlainHttp),
-            ("http://127.0.0.1.example", PlainHttp),
-            ("http://0.0.0.0", PlainHttp),
-            ("http://192.168.1.1", PlainHttp),
+            ("", NOT_A_URL),
+            ("search.clado.ai", NOT_A_URL),
+            ("https://", HOST),
+            ("https://:443", HOST),
+            ("https://host:", PORT),
+            ("https://host:0", PORT),
+            ("https://host:99999", PORT),
+            ("https://host:+80", PORT),
+            ("https://host:abc", PORT),
+            ("https://ho st", HOST),
+            ("https://\"host\"", HOST),
+            ("https://bücher.example", ASCII),
+            ("https://[::1", HOST),
+            ("https://[]:443", HOST),
+            ("https://[]x:443", HOST),
+            ("https://[127.0.0.1]", HOST),
+            ("https://::1", HOST),
+            ("http://[::1]10.9.9.9:80", HOST),
+            ("ftp://host", SCHEME),
+            ("file:///etc/passwd", HOST),
+            ("https://user:secret@host", LOGIN),
+            ("https://user@host", LOGIN),
+            ("https://host?key=1", QUERY),
+            ("https://host/#top", QUERY),
+            ("https://host/a b", PATH),
+            ("http://search.clado.ai", PLAIN),
+            ("http://localhost.example", PLAIN),
+            ("http://notlocalhost", PLAIN),
+            ("http://my.localhost", PLAIN),
+            ("http://127.0.0.1.example", PLAIN),
+            ("http://0.0.0.0", PLAIN),
+            ("http://192.168.1.1", PLAIN),
+            ("http://[::2]", PLAIN),
         ] {
             assert_eq!(Endpoint::parse(base).map(|_| ()), Err(problem), "{base}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_the_one_given_or_that_of_the_scheme() {
+        for (base, host, port, authority) in [
+            ("https://host", "host", 443, "host"),
+            ("http://localhost", "localhost", 80, "localhost"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1", 8443, "[2001:db8::1]:8443"),
+        ] {
+            let endpoint = Endpoint::parse(base).map_err(|problem| panic!("{problem}")).unwrap();
+            assert_eq!((endpoint.host(), endpoint.port(), endpoint.authority()), (host, port, authority));
         }
     }
 
@@ -154,8 +185,10 @@ mod tests {
         #[test]
         fn no_text_panics_and_plain_http_stays_on_this_machine(base in "(https?://)?[^\\x00]{0,40}") {
             if let Ok(endpoint) = Endpoint::parse(&base) {
-                proptest::prop_assert!(!endpoint.is_plain() || endpoint.is_loopback());
                 proptest::prop_assert!(!endpoint.host().is_empty());
+                let is_local = endpoint.host().eq_ignore_ascii_case("localhost")
+                    || endpoint.host().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+                proptest::prop_assert!(!endpoint.is_plain() || is_local);
             }
         }
     }

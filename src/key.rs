@@ -16,6 +16,10 @@ const MAX_LENGTH: u16 = 4096;
 /// The most that is read from a file or standard input: a key with whitespace around it.
 const MAX_READ: usize = 2 * MAX_LENGTH as usize;
 
+/// Hints for what is wrong with a key file.
+const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
+const ALONE: &str = "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
+
 /// Where the user put the key. Shown by its place, never by its content.
 pub enum Source {
     /// The value of the flag or variable with this name.
@@ -76,9 +80,6 @@ impl Key {
 
     /// Checks the bytes of a key. A problem comes with a hint where there is something to do.
     fn parse(bytes: &[u8]) -> Result<Key, (Shown, Option<&'static str>)> {
-        const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
-        const ALONE: &str =
-            "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
         let key = bytes.trim_ascii();
         let place = key.iter().position(|b| !matches!(b, b' '..=b'~'));
         let (what, hint) = match (key, &key[place.unwrap_or(key.len())..]) {
@@ -129,38 +130,66 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn problem(bytes: &[u8]) -> String {
+        Key::parse(bytes).map(|_| ()).unwrap_err().0.to_string()
+    }
+
     #[test]
-    fn a_key_never_shows_itself() {
-        let key = Key::parse(b"lk_test_not_a_real_key").unwrap();
-        assert_eq!(format!("{key:?}"), "(redacted)");
-        let source = Source::Flag("lk_test_not_a_real_key".into());
-        assert_eq!(format!("{source:?}"), "--api-key");
+    fn what_keeps_a_key_from_being_sent_is_named_with_its_place() {
+        for (bytes, expected) in [
+            (&b""[..], "is blank"),
+            (b" \r\n\t ", "is blank"),
+            (b"lk_test\nuser: me", "has a line break after character 7"),
+            (b"lk_test\r\nuser: me", "has a line break after character 7"),
+            (b"lk\ttest", "has a tab after character 2"),
+            (b"lk_\x00", "has a control character after character 3"),
+            (b"\x1blk", "starts with a control character"),
+            (b"\xef\xbb\xbflk_test", "starts with a byte-order mark"),
+            (b"\xff\xfel\x00k\x00", "starts with a byte-order mark of UTF-16"),
+            (b"\xfe\xff\x00l\x00k", "starts with a byte-order mark of UTF-16"),
+            ("“lk_test”".as_bytes(), "starts with typographic quotes"),
+            ("lk_test’".as_bytes(), "has typographic quotes after character 7"),
+            ("lk_tést".as_bytes(), "has a non-ASCII character after character 4"),
+        ] {
+            assert_eq!(problem(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_longest_length_is_accepted_and_a_longer_one_is_not_cut() {
+        let longest = "x".repeat(MAX_LENGTH.into());
+        assert_eq!(Key::parse(longest.as_bytes()).unwrap().expose_secret(), longest);
+        let blanks = " ".repeat(MAX_READ - 3);
+        for too_long in [format!("{longest}x"), format!("{blanks}lk_test"), "x".repeat(MAX_READ + 1)] {
+            assert_eq!(problem(too_long.as_bytes()), "is longer than 4096 characters");
+        }
+        assert_eq!(Key::parse(format!("{blanks}lk_").as_bytes()).unwrap().expose_secret(), "lk_");
     }
 
     #[test]
     fn a_rejected_key_is_described_by_its_first_oddity() {
-        let source = Source::Environment(OsString::new());
+        let source = Source::Value("CLADO_API_KEY", OsString::new());
         for (key, hint) in [
             ("lk_test", "the key came from CLADO_API_KEY"),
             ("sk-test", "the key came from CLADO_API_KEY"),
             ("pk_test", "the key from CLADO_API_KEY does not start with \"lk_\""),
             ("bearer lk_test", "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you"),
+            ("Bearer", "the key from CLADO_API_KEY does not start with \"lk_\""),
             ("'lk_test'", "the key from CLADO_API_KEY has quotes around it"),
             ("lk_test\"", "the key from CLADO_API_KEY has quotes around it"),
-            ("lk_ test", "the key from CLADO_API_KEY has a blank inside"),
+            ("lk_ test", "the key from CLADO_API_KEY has a space inside"),
         ] {
-            assert_eq!(Key::parse(key.as_bytes()).unwrap().hint(&source), hint);
+            assert_eq!(Key::parse(key.as_bytes()).unwrap().hint(&source).to_string(), hint);
         }
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
         #[test]
-        fn any_bytes_are_a_sendable_key_or_a_problem(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn any_bytes_are_a_key_that_can_be_sent_or_a_problem(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(key) = Key::parse(&bytes) {
-                prop_assert!(!key.expose().is_empty());
-                prop_assert!(key.expose().bytes().all(|b| matches!(b, b' '..=b'~')));
-                prop_assert_eq!(key.expose().as_bytes(), bytes.trim_ascii());
+                prop_assert!(!key.expose_secret().is_empty());
+                prop_assert!(key.expose_secret().bytes().all(|b| matches!(b, b' '..=b'~')));
+                prop_assert_eq!(key.expose_secret().as_bytes(), bytes.trim_ascii());
             }
         }
     }

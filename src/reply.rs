@@ -122,10 +122,19 @@ pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::{Duration, UNIX_EPOCH};
 
-    fn credits(literal: &str) -> Result<i64, Problem> {
-        Balance::parse(format!(r#"{{"credits": {literal}}}"#).as_bytes()).map(|balance| balance.credits)
+    const NOT_JSON: &str = "the reply is not JSON";
+    const NOT_AN_OBJECT: &str = "the reply is not a JSON object";
+    const NO_INTEGER: &str = "the reply has no integer \"credits\" field";
+    const OUT_OF_RANGE: &str = "the \"credits\" field of the reply is out of range";
+    const DUPLICATE: &str = "the reply has more than one \"credits\" or \"last_topup_at\" field";
+
+    fn parse(body: &str) -> Result<Reply, &'static str> {
+        Reply::parse(body.as_bytes().to_vec())
+    }
+
+    fn credits(literal: &str) -> Result<i64, &'static str> {
+        parse(&format!(r#"{{"credits": {literal}}}"#)).map(|reply| reply.credits)
     }
 
     #[test]
@@ -154,37 +163,52 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_integer_is_refused_by_name() {
+    fn anything_else_is_refused_with_the_reason() {
         for literal in
             ["1.5", "1e-1", "1e-99999999999999999999", "-0.1", "null", "true", "\"247\"", "[1]", "{}"]
         {
-            assert_eq!(credits(literal), Err(Problem::NoInteger), "{literal}");
+            assert_eq!(credits(literal), Err(NO_INTEGER), "{literal}");
         }
         for literal in
             ["9223372036854775808", "-9223372036854775809", "1e19", "1e999", "1e99999999999999999999"]
         {
-            assert_eq!(credits(literal), Err(Problem::OutOfRange), "{literal}");
+            assert_eq!(credits(literal), Err(OUT_OF_RANGE), "{literal}");
         }
         for body in
             ["", "{", "{\"credits\": 24", "{\"credits\": 247} x", "{\"credits\": 0247}", "{credits: 1}"]
         {
-            assert_eq!(Balance::parse(body.as_bytes()), Err(Problem::NotJson), "{body}");
+            assert_eq!(parse(body), Err(NOT_JSON), "{body}");
         }
         for body in ["[247]", "247", "null", "\"x\""] {
-            assert_eq!(Balance::parse(body.as_bytes()), Err(Problem::NotAnObject), "{body}");
+            assert_eq!(parse(body), Err(NOT_AN_OBJECT), "{body}");
         }
-        assert_eq!(Balance::parse(br#"{"credits":1,"cr\u0065dits":2}"#), Err(Problem::Duplicate));
-        assert_eq!(Balance::parse(br#"{"balance":1}"#), Err(Problem::NoInteger));
+        assert_eq!(parse(r#"{"credits":1,"cr\u0065dits":2}"#), Err(DUPLICATE));
+        assert_eq!(parse(r#"{"balance":1}"#), Err(NO_INTEGER));
     }
 
     #[test]
-    fn members_that_are_not_read_are_checked_all_the_same() {
+    fn the_other_members_have_to_be_valid_too() {
         for member in [&b"\"a\": \"\xff\""[..], b"\"\xff\": 1", b"\"a\": \"\\ud800\""] {
             let body = [b"{\"credits\": 1, ".as_slice(), member, b"}"].concat();
-            assert_eq!(Balance::parse(&body), Err(Problem::NotJson), "{}", body.escape_ascii());
+            assert_eq!(Reply::parse(body.clone()), Err(NOT_JSON), "{}", body.escape_ascii());
         }
         let deep = format!("{{\"credits\": 1, \"a\": {}{}}}", "[".repeat(20_000), "]".repeat(20_000));
-        assert_eq!(Balance::parse(deep.as_bytes()), Err(Problem::NotJson));
+        assert_eq!(parse(&deep), Err(NOT_JSON));
+    }
+
+    #[test]
+    fn numbers_elsewhere_may_be_of_any_size() {
+        assert_eq!(parse(r#"{"credits": 5, "x": 1e400, "y": -1e-400}"#).unwrap().credits, 5);
+    }
+
+    #[test]
+    fn a_web_page_starts_with_a_tag() {
+        for body in ["<html>", " \n<p>", "\u{feff}<!-- x -->", "<svg/>"] {
+            assert!(is_web_page(body.as_bytes()), "{body}");
+        }
+        for body in ["", "{}", "a < b"] {
+            assert!(!is_web_page(body.as_bytes()), "{body}");
+        }
     }
 
     #[test]
@@ -197,13 +221,13 @@ mod tests {
             (r#""last_topup_at": 17053"#, Some("17053")),
             (r#""last_topup_at": [1, 2]"#, Some("[1, 2]")),
         ] {
-            let balance = Balance::parse(format!(r#"{{"credits": 1, {member}}}"#).as_bytes()).unwrap();
-            assert_eq!(balance.last_topup.as_deref(), kept, "{member}");
+            let reply = parse(&format!(r#"{{"credits": 1, {member}}}"#)).unwrap();
+            assert_eq!(reply.last_topup.as_deref(), kept, "{member}");
         }
     }
 
     #[test]
-    fn the_words_are_found_in_every_shape() {
+    fn the_message_is_found_in_every_shape() {
         for (body, found) in [
             (r#"{"detail": "no"}"#, Some("no")),
             (r#"{"detail": [{"loc": [], "msg": "no"}]}"#, Some("no")),
@@ -221,14 +245,14 @@ mod tests {
             ("", None),
             ("[]", None),
         ] {
-            assert_eq!(words(body.as_bytes()).as_deref(), found, "{body}");
+            assert_eq!(message(body.as_bytes()), found.map(Shown::from), "{body}");
         }
-        assert_eq!(words(b"\xff\xfe"), None);
+        assert_eq!(message(b"\xff\xfe"), None);
     }
 
     #[test]
     fn the_wait_is_read_from_body_or_header() {
-        let now = UNIX_EPOCH + Duration::from_secs(784_111_717);
+        let now = Timestamp::from_second(784_111_717).unwrap();
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         for (body, header, seconds) in [
             (r#"{"retry_after": 60}"#, Some("5"), Some(60)),
@@ -239,41 +263,46 @@ mod tests {
             ("", Some("soon"), None),
             ("", Some(""), None),
             ("", None, None),
+            ("", Some("0"), None),
+            ("", Some("86400"), Some(86_400)),
+            ("", Some("86401"), None),
+            ("", Some("Thu, 01 Jan 2099 00:00:00 GMT"), None),
+            (r#"{"retry_after": 1e3}"#, None, None),
+            (r#"{"retry_after": 99999999999999999999}"#, Some("5"), Some(5)),
         ] {
             assert_eq!(retry_after(body.as_bytes(), header, now), seconds, "{body} {header:?}");
         }
-        assert_eq!(retry_after(b"", date, now + Duration::from_secs(3600)), None);
+        assert_eq!(retry_after(b"", date, Timestamp::from_second(784_115_317).unwrap()), None);
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
         #[test]
-        fn an_integer_is_read_from_its_digits_however_it_is_written(value: i64, zeros in 0usize..5, shift in 0usize..5) {
+        fn an_integer_is_read_from_its_digits_in_any_notation(value: i64, zeros in 0usize..5, shift in 0usize..5) {
             prop_assert_eq!(credits(&format!("{value}.{}", "0".repeat(zeros + 1))), Ok(value));
             prop_assert_eq!(credits(&format!("{value}{}e-{shift}", "0".repeat(shift))), Ok(value));
         }
 
         #[test]
-        fn what_is_accepted_is_the_number_that_was_written(
+        fn the_number_that_is_read_is_the_one_that_was_written(
             literal in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,3}0{0,9})?([eE][+-]?[0-9]{1,3})?",
         ) {
             // Both conversions round to the nearest double, so the same number gives the same double.
             let written: f64 = literal.parse().unwrap();
             match credits(&literal) {
                 Ok(read) => prop_assert_eq!(read as f64, written),
-                Err(Problem::OutOfRange) => prop_assert!(written.abs() >= 9.2e18),
-                Err(problem) => prop_assert_eq!(problem, Problem::NoInteger),
+                Err(OUT_OF_RANGE) => prop_assert!(written.abs() >= 9.2e18),
+                Err(problem) => prop_assert_eq!(problem, NO_INTEGER),
             }
         }
 
         #[test]
-        fn no_bytes_panic_the_readers(
+        fn no_bytes_make_the_readers_panic(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
             text in "\\{\"(detail|error|message|retry_after)\": ?[\\[\\{\"0-9].{0,30}",
             header in ".{0,40}",
         ) {
             for body in [&bytes, text.as_bytes()] {
-                let _ = (Balance::parse(body), words(body), retry_after(body, Some(&header), UNIX_EPOCH));
+                let _ = (Reply::parse(body.to_vec()), message(body), retry_after(body, Some(&header), Timestamp::UNIX_EPOCH));
             }
         }
     }

@@ -10,7 +10,6 @@ mod tls;
 mod trust;
 mod tunnel;
 
-use std::io;
 use std::sync::Arc;
 
 use ureq::Agent;
@@ -56,7 +55,7 @@ pub fn agent(run: &Arc<Run>) -> Result<Agent> {
 }
 
 /// The error for a connection to `name` that fails after it was made.
-pub fn lost(error: &io::Error, name: &Shown) -> Error {
+pub fn lost(error: &std::io::Error, name: &Shown) -> Error {
     // A server that requires a client certificate says so after its side of the handshake.
     match tls::rustls_error(error) {
         Some(_) => tls::error(error, name, true),

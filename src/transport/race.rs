@@ -69,77 +69,69 @@ fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/common/server.rs"]
+mod server;
+
+#[cfg(test)]
 mod tests {
+    use super::server::DeadPort;
     use super::*;
     use std::net::TcpListener;
 
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn order(addresses: &[&str]) -> Vec<String> {
+        let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        interleave(&addresses).iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn the_families_alternate_from_the_preferred_one() {
-        let order = |addresses: &[&str]| {
-            let addresses: Vec<SocketAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
-            interleave(&addresses).iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
         assert_eq!(
             order(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]),
             ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]
         );
         assert_eq!(
-            order(&["1.1.1.1:1", "[::1]:1", "[::2]:1", "[::3]:1"]),
-            ["1.1.1.1:1", "[::1]:1", "[::2]:1", "[::3]:1"]
+            order(&["1.1.1.1:1", "1.1.1.2:1", "[::1]:1", "[::2]:1", "[::3]:1"]),
+            ["1.1.1.1:1", "[::1]:1", "1.1.1.2:1", "[::2]:1", "[::3]:1"]
         );
         assert!(order(&[]).is_empty());
     }
 
     #[test]
     fn a_refused_address_gives_way_to_the_next() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let good = listener.local_addr().unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(race(vec![closed, closed, good]).unwrap().peer_addr().unwrap(), good);
+        let (_listener, good) = listener();
+        let dead = DeadPort::new();
+        assert_eq!(connect(&[dead.address, dead.address, good]).unwrap().peer_addr().unwrap(), good);
     }
 
     #[test]
     fn when_all_are_refused_the_first_reason_is_given() {
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(race(vec![closed, closed]).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(race(vec![]).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
-    }
-
-    /// A listener whose queue is full, so that Linux swallows every further attempt to connect.
-    #[cfg(target_os = "linux")]
-    fn swallowing() -> (SocketAddr, Vec<socket2::Socket>) {
-        let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        let listener = socket();
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut kept = vec![listener];
-        for _ in 0..4 {
-            let waiting = socket();
-            waiting.set_nonblocking(true).unwrap();
-            let _ = waiting.connect(&address);
-            kept.push(waiting);
-        }
-        (address.as_socket().unwrap(), kept)
+        let dead = DeadPort::new();
+        let error = connect(&[dead.address, dead.address]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(connect(&[]).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn swallowed_attempts_are_not_waited_for() {
-        let (hole, _kept) = swallowing();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let good = listener.local_addr().unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        for addresses in [vec![hole, good], vec![hole, hole, closed, good], vec![closed, hole, good, hole]] {
-            assert_eq!(race(addresses).unwrap().peer_addr().unwrap(), good);
+    fn an_address_that_does_not_answer_is_not_waited_for() {
+        let (black_hole, dead_port) = (super::server::BlackHole::new(), DeadPort::new());
+        let (hole, dead) = (black_hole.address, dead_port.address);
+        let (_listener, good) = listener();
+        for addresses in [&[hole, good][..], &[hole, hole, dead, good], &[dead, hole, good, hole]] {
+            assert_eq!(connect(addresses).unwrap().peer_addr().unwrap(), good);
         }
     }
 
     #[test]
     fn an_attempt_that_is_under_way_is_waited_for_when_no_address_is_left() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let good = listener.local_addr().unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(race(vec![good, closed, closed]).unwrap().peer_addr().unwrap(), good);
+        let (_listener, good) = listener();
+        let dead = DeadPort::new();
+        assert_eq!(connect(&[good, dead.address, dead.address]).unwrap().peer_addr().unwrap(), good);
     }
 }

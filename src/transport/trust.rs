@@ -132,11 +132,11 @@ mod tests {
     /// How many certificates of a bundle can be trusted.
     fn usable(pem: &[u8]) -> usize {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(read_certificates(pem).unwrap()).0
+        roots.add_parsable_certificates(certificates(pem)).0
     }
 
     #[test]
-    fn a_bundle_is_read_whatever_stands_between_its_certificates() {
+    fn a_bundle_is_read_with_any_text_between_its_certificates() {
         let (first, second) = (certificate(), certificate());
         let texts = [
             format!("{first}{second}"),
@@ -144,6 +144,8 @@ mod tests {
             format!("{first}{second}").replace("-----\n", "-----  \n"),
             format!("{first}{second}").trim_end().to_owned(),
             format!("# One authority\n{first}\nand - another -\n----\n{second}\n\nthe end"),
+            format!("\u{feff}{first}{second}"),
+            format!("{first}{second}").replace(" CERTIFICATE", " X509 CERTIFICATE"),
             format!("{first}-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n{second}"),
         ];
         for text in texts {
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_not_trusted() {
+    fn other_text_is_not_a_certificate() {
         let good = certificate();
         let unfinished = good.split_once("-----END").unwrap().0;
         for text in [
@@ -180,6 +182,8 @@ mod tests {
             "no PEM",
             unfinished,
             &good.replace("CERTIFICATE", "PRIVATE KEY"),
+            &good.replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE"),
+            &good.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
             &good.replace("-----BEGIN", "# -----BEGIN"),
             &good.replace('\n', ""),
         ] {

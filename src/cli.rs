@@ -25,8 +25,8 @@ use crate::transport::proxy::{self, Proxy};
 #[command(
     version,
     long_about = "Check how many Clado API credits are left.\n\n\
-        Asks the API once, which costs no credits, and prints the balance. If it can't be\n\
-        read, standard output stays empty and the exit code says what failed.",
+        Asks the API once, which costs no credits, and prints the balance. If it can't\n\
+        be read, standard output stays empty and the exit code says what failed.",
     help_template = "{about-with-newline}\n\
         Example: clado-credits --min 500 && ./costly-search\n\n\
         {usage-heading} {usage}\n\n{all-args}{after-help}",
@@ -220,8 +220,8 @@ fn after_long_help() -> String {
         \x20 \"retryable\" says whether another try later may succeed. What is wrong with the\n\
         \x20 command line itself stays plain text, and the lines of --verbose come first.\n\n\
         Environment:\n{environment}\n\
-        \x20 A blank variable counts as unset. Lower-case proxy variables come first. SCHEME\n\
-        \x20 is http, https, socks4, socks4a, socks5 or socks5h.\n\n\
+        \x20 A blank variable counts as unset. Lower-case proxy variables come first.\n\
+        \x20 SCHEME is http, https, socks4, socks4a, socks5 or socks5h.\n\n\
         API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"
     )
 }

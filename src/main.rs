@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::cli::{Args, Config};
 use crate::deadline::Run;
@@ -48,7 +48,7 @@ fn run(args: Args, started: Instant) -> Result<u8> {
     }
     let run = Run::new(Config::new(args)?, started);
     let reply = run.until_deadline(client::fetch)?;
-    output::emit(&output::render(&reply, &run.config, Timestamp::now()))?;
+    output::emit(&output::render(&reply, &run.config, TimeZone::UTC.to_datetime(Timestamp::now())))?;
     match run.config.missed_minimum(reply.credits) {
         Some(minimum) => Err(Error::below_minimum(reply.credits, minimum)),
         None => Ok(Exit::Success as u8),

@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
+use jiff::Unit;
 use jiff::civil::DateTime;
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit};
 
 use crate::cli::{Args, Config};
 use crate::error::{Result, error};
 use crate::reply::Reply;
 use crate::text::Shown;
 
-/// The bytes to print for `reply`; `now` is what the age of the last top-up is counted to.
-pub fn render(reply: &Reply, config: &Config, now: Timestamp) -> Vec<u8> {
+/// The bytes to print for `reply`; `now`, in UTC, is what the age of the last top-up is counted to.
+pub fn render(reply: &Reply, config: &Config, now: DateTime) -> Vec<u8> {
     let text = match &config.args {
         Args { json: true, .. } => format!("{}\n", reply.body.trim_ascii()),
         Args { plain: true, .. } => format!("{}\n", reply.credits),
@@ -31,18 +31,16 @@ pub fn render(reply: &Reply, config: &Config, now: Timestamp) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn table(reply: &Reply, color: bool, short: bool, now: Timestamp) -> String {
+fn table(reply: &Reply, color: bool, short: bool, now: DateTime) -> String {
     let alarm = if short || reply.credits <= 0 { AnsiColor::Red.on_default() } else { Style::new().bold() };
     let paint = |text: String, style: Style| if color { format!("{style}{text}{style:#}") } else { text };
     let last_topup = match reply.last_topup.as_deref().map(|sent| (sent, timestamp(sent))) {
         None => "never".to_owned(),
         Some((sent, None)) => Shown::short(sent).to_string(),
         Some((_, Some(instant))) => {
-            let date = instant.strftime("%Y-%m-%d %H:%M UTC");
-            match age(instant, now) {
-                Some(age) => format!("{date} {}", paint(format!("({age})"), Style::new().dimmed())),
-                None => date.to_string(),
-            }
+            let dim = |age| format!(" {}", paint(format!("({age})"), Style::new().dimmed()));
+            let (day, age) = (instant.date(), age(instant, now).map(dim).unwrap_or_default());
+            format!("{day} {:02}:{:02} UTC{age}", instant.hour(), instant.minute())
         }
     };
     let mut table = Table::new();
@@ -55,16 +53,16 @@ fn table(reply: &Reply, color: bool, short: bool, now: Timestamp) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// Reads an ISO 8601 timestamp; without an offset it is taken as UTC. A time zone in brackets is not ISO 8601.
-fn timestamp(sent: &str) -> Option<Timestamp> {
-    let without_offset = || Some(sent.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
-    if sent.contains('[') { None } else { sent.parse().ok().or_else(without_offset) }
+/// Reads an ISO 8601 timestamp as a time in UTC, which is also what one without an offset is taken for. A time zone in
+/// brackets is not ISO 8601.
+fn timestamp(sent: &str) -> Option<DateTime> {
+    let with_offset = sent.parse().map(|instant| TimeZone::UTC.to_datetime(instant));
+    with_offset.or_else(|_| sent.parse()).ok().filter(|_| !sent.contains('['))
 }
 
 /// The time since `then` in its largest unit; `None` for the future.
-fn age(then: Timestamp, now: Timestamp) -> Option<String> {
-    let utc = |instant: Timestamp| instant.to_zoned(TimeZone::UTC);
-    let span = utc(then).until((Unit::Year, &utc(now))).ok().filter(|_| then <= now)?;
+fn age(then: DateTime, now: DateTime) -> Option<String> {
+    let span = then.until((Unit::Year, now)).ok().filter(|_| then <= now)?;
     let printer = SpanPrinter::new().designator(Designator::Verbose).comma_after_designator(true);
     let units = printer.spacing(Spacing::BetweenUnitsAndDesignators).span_to_string(&span);
     let largest = units.split(',').next()?;
@@ -131,7 +129,7 @@ mod tests {
 
     fn table_of(credits: i64, last_topup: Option<&str>, color: bool, short: bool) -> String {
         let reply = Reply { body: String::new(), credits, last_topup: last_topup.map(str::to_owned) };
-        table(&reply, color, short, NOW.parse().unwrap())
+        table(&reply, color, short, timestamp(NOW).unwrap())
     }
 
     #[test]

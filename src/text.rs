@@ -47,7 +47,8 @@ pub fn hide_key(key: &str) {
 pub fn repeats_key(text: &str) -> bool {
     let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     // serde_json writes no escape that is not needed.
-    let unescaped = serde_json::from_str(text).map(|json: Value| json.to_string()).unwrap_or_default();
+    let escaped = if text.contains('\\') { text } else { "" };
+    let unescaped = serde_json::from_str(escaped).map(|json: Value| json.to_string()).unwrap_or_default();
     let found = |run| [text, &unescaped].iter().any(|text| memmem::find(text.as_bytes(), run).is_some());
     keys.iter().any(|key| key.as_bytes().windows(REFUSED_RUN.min(key.len())).any(found))
 }

@@ -32,8 +32,12 @@ pub fn fetch(run: &Arc<Run>) -> Result<Reply> {
     let uri = config.endpoint.uri();
     run.step(&shown!("could not read the API key from {}", config.key.name()));
     let key = Key::load(&config.key)?;
-    if text::repeats_key(config.endpoint.authority()) {
-        return Err(error!(Usage, "the host in --api-url or CLADO_API_URL holds the API key"));
+    let hosts = [Some(config.endpoint.authority()), config.proxy.as_ref().map(|proxy| proxy.ureq.host())];
+    if hosts.into_iter().flatten().any(text::repeats_key) {
+        return Err(error!(
+            Usage,
+            "the host in --api-url, CLADO_API_URL or a proxy variable holds the API key"
+        ));
     }
     run.note(&shown!("key: from {}", config.key.name()));
     let agent = transport::agent(run)?;

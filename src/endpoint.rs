@@ -21,10 +21,8 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the URL. The text does not repeat the URL, which may hold a password.
     pub fn parse(base: &str) -> Result<Endpoint, &'static str> {
-        let base = base.trim();
-        let Some((scheme, rest)) = base.split_once("://") else {
-            return Err("not a URL such as https://host or https://host:port/prefix");
-        };
+        const NOT_A_URL: &str = "not a URL such as https://host or https://host:port/prefix";
+        let (scheme, rest) = base.trim().split_once("://").ok_or(NOT_A_URL)?;
         // `Uri` drops a fragment silently.
         if rest.contains(['?', '#']) {
             return Err("a query or fragment is not allowed in it");

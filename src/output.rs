@@ -3,7 +3,7 @@
 //!
 //! `render` is pure, the current time is passed in; `emit` writes.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::cli::{Args, Config};
 use crate::error::{Result, error};
 use crate::reply::Reply;
 use crate::text::Shown;
+
+/// The pause before another try to write to a descriptor that does not block.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// The bytes to print for `reply`; `now`, in UTC, is what the age of the last top-up is counted to.
 pub fn render(reply: &Reply, config: &Config, now: DateTime) -> Vec<u8> {
@@ -75,7 +78,7 @@ fn age(then: DateTime, now: DateTime) -> Option<String> {
 /// # Errors
 /// When the bytes can't be written, to a full disk for example. A regular file is left as long as it was.
 pub fn emit(bytes: &[u8]) -> Result<()> {
-    match if bytes.is_empty() { Ok(()) } else { stdout().and_then(|file| write(file, bytes)) } {
+    match stdout().and_then(|file| write(file, bytes)) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error!(Local, "could not write the output: {}", Shown::reason(&error)))
         }
@@ -94,22 +97,24 @@ fn stdout() -> io::Result<File> {
 }
 
 fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
-    let before = file.metadata()?;
+    // Windows has no metadata for a console or a pipe.
+    let length = file.metadata().ok().filter(Metadata::is_file).map(|before| before.len());
     let mut rest = bytes;
     while !rest.is_empty() {
-        match file.write(rest) {
-            Ok(written) if before.is_file() && written < rest.len() => {
+        match (file.write(rest), length) {
+            (Ok(written), Some(length)) if written < rest.len() => {
                 // No space for all of it: a part of a number must not stay.
                 file.seek(SeekFrom::Current(-(written as i64)))?;
-                file.set_len(before.len())?;
+                file.set_len(length)?;
                 return Err(io::Error::new(ErrorKind::StorageFull, "there is not enough space for it"));
             }
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => rest = &rest[written..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // The descriptor is set not to block; waiting for a slow reader is right all the same.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(10)),
-            Err(error) => return Err(error),
+            (Ok(0), _) => return Err(ErrorKind::WriteZero.into()),
+            (Ok(written), _) => rest = &rest[written..],
+            // A descriptor that does not block: a slow reader is waited for by trying again.
+            (Err(error), _) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                thread::sleep(RETRY_DELAY)
+            }
+            (Err(error), _) => return Err(error),
         }
     }
     Ok(())

@@ -99,6 +99,8 @@ fn stdout() -> io::Result<File> {
 fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
     // Windows has no metadata for a console or a pipe.
     let length = file.metadata().ok().filter(Metadata::is_file).map(|before| before.len());
+    let is_temporary =
+        |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
     let mut rest = bytes;
     while !rest.is_empty() {
         match (file.write(rest), length) {
@@ -111,9 +113,7 @@ fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
             (Ok(0), _) => return Err(ErrorKind::WriteZero.into()),
             (Ok(written), _) => rest = &rest[written..],
             // A descriptor that does not block: a slow reader is waited for by trying again.
-            (Err(error), _) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                thread::sleep(RETRY_DELAY)
-            }
+            (Err(error), _) if is_temporary(&error) => thread::sleep(RETRY_DELAY),
             (Err(error), _) => return Err(error),
         }
     }

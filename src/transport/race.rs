@@ -26,11 +26,9 @@ pub fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failure = None;
     loop {
         if let Some(address) = waiting.next() {
-            let attempt = {
-                let sender = sender.clone();
-                // A connection that is made too late finds no receiver, and is closed.
-                move || drop(sender.send(TcpStream::connect(address)))
-            };
+            let from_thread = sender.clone();
+            // A connection that is made too late finds no receiver, and is closed.
+            let attempt = move || drop(from_thread.send(TcpStream::connect(address)));
             if thread::Builder::new().spawn(attempt).is_err() {
                 // There can't be another thread: this one has to wait.
                 let _ = sender.send(TcpStream::connect(address));

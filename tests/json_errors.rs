@@ -1,48 +1,54 @@
 //! With --json, an error is one line of JSON on standard error, and its fields are stable.
 
+use std::io::{Read, Write};
+
 use serde_json::{Value, json};
 
-use crate::common::{api, asking, clado, dead_port};
-
-/// The report of a failed run, after checking that it is one line and alone.
-fn report(run: assert_cmd::assert::Assert) -> Value {
-    let output = run.get_output();
-    let text = String::from_utf8(output.stderr.clone()).unwrap();
-    assert!(text.ends_with('\n') && text.matches('\n').count() == 1, "{text}");
-    let report: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["error"]["exit_code"], output.status.code().unwrap());
-    report
-}
+use crate::common::server::{DeadPort, Server};
+use crate::common::{api, ask, clado, expect_json_error, run};
 
 #[test]
 fn each_status_has_its_kind() {
     for (status, body, kind, message, retryable, code) in [
-        (
-            401,
-            r#"{"detail": "Invalid API key"}"#,
-            "unauthorized",
-            "the API key was rejected (HTTP 401): Invalid API key",
-            false,
-            3,
-        ),
-        (403, "", "unauthorized", "the API key was rejected (HTTP 403)", false, 3),
-        (404, "", "not_found", "no credit information found (HTTP 404)", false, 4),
-        (500, "", "server_error", "the service failed (HTTP 500)", true, 5),
+        (400, "", "unexpected_reply", "unexpected reply (HTTP 400)", false, 8),
+        (407, "", "unexpected_reply", "unexpected reply (HTTP 407)", false, 8),
         (418, "", "unexpected_reply", "unexpected reply (HTTP 418)", false, 8),
+        (429, "", "rate_limited", "rate limited (HTTP 429)", true, 6),
+        (500, "", "server_error", "the service failed (HTTP 500)", true, 5),
+        (502, r#"{"detail": "no"}"#, "server_error", "the service failed (HTTP 502): no", true, 5),
+        (503, "", "server_error", "the service failed (HTTP 503)", true, 5),
+        (599, "", "server_error", "the service failed (HTTP 599)", true, 5),
     ] {
         let api = api(status, body);
-        let report = report(asking(&api.url()).arg("--json").assert().stdout(""));
-        let expected = json!({"error": {
+        let expected = json!({
             "kind": kind, "message": message, "status": status, "retryable": retryable, "exit_code": code,
-        }});
-        assert_eq!(report, expected);
+        });
+        assert_eq!(expect_json_error(&mut ask(&api.url()), code, kind), expected);
     }
 }
 
 #[test]
-fn a_rate_limit_says_when_to_come_back_in_this_order_of_fields() {
+fn a_hint_is_a_field() {
+    let key_hint = "the key came from CLADO_API_KEY";
+    let url_hint = "check --api-url or CLADO_API_URL; the request went to {}/api/credits";
+    for (status, kind, message, hint, code) in [
+        (401, "unauthorized", "the API key was rejected (HTTP 401)", key_hint, 3),
+        (403, "unauthorized", "the API key was rejected (HTTP 403)", key_hint, 3),
+        (404, "not_found", "no credit information found (HTTP 404)", url_hint, 4),
+    ] {
+        let api = api(status, "");
+        let expected = json!({
+            "kind": kind, "message": message, "hint": hint.replace("{}", &api.url()), "status": status,
+            "retryable": false, "exit_code": code,
+        });
+        assert_eq!(expect_json_error(&mut ask(&api.url()), code, kind), expected);
+    }
+}
+
+#[test]
+fn a_rate_limit_has_its_fields_in_this_order() {
     let api = api(429, r#"{"error": "Rate limit exceeded", "retry_after": 60}"#);
-    asking(&api.url()).arg("--json").assert().code(6).stdout("").stderr(concat!(
+    ask(&api.url()).arg("--json").assert().code(6).stdout("").stderr(concat!(
         r#"{"error":{"kind":"rate_limited","#,
         r#""message":"rate limited (HTTP 429): Rate limit exceeded; try again in 60 seconds","#,
         r#""status":429,"retry_after":60,"retryable":true,"exit_code":6}}"#,
@@ -51,80 +57,158 @@ fn a_rate_limit_says_when_to_come_back_in_this_order_of_fields() {
 }
 
 #[test]
-fn a_balance_below_the_minimum_is_printed_and_reported() {
+fn a_balance_below_the_minimum_is_printed_and_reported_with_both_numbers() {
     let api = api(200, r#"{"credits": 247}"#);
-    let run =
-        asking(&api.url()).args(["--json", "--min", "500"]).assert().code(1).stdout("{\"credits\": 247}\n");
+    let run = run(ask(&api.url()).args(["--json", "--min", "500"]));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), "{\"credits\": 247}\n"));
+    assert_eq!(run.stderr.lines().count(), 1);
     let expected = json!({"error": {
         "kind": "below_minimum", "message": "247 credits left, below the minimum of 500",
         "credits": 247, "minimum": 500, "retryable": false, "exit_code": 1,
     }});
-    assert_eq!(report(run), expected);
+    assert_eq!(serde_json::from_str::<Value>(&run.stderr).unwrap(), expected);
 }
 
 #[test]
-fn failures_without_a_status_leave_it_out() {
-    let no_balance = api(200, "{}");
-    let address = dead_port();
-    for (run, kind, message, retryable, code) in [
-        (clado().arg("--json").assert(), "no_api_key", "no API key".to_owned(), false, 3),
-        (
-            asking(&no_balance.url()).args(["--json", "--api-key=lk_\u{1}x"]).assert(),
-            "no_api_key",
-            "the API key from --api-key has a control or non-ASCII character (the one at position 4)"
-                .to_owned(),
-            false,
-            3,
-        ),
-        (
-            asking(&no_balance.url()).arg("--json").assert(),
-            "unexpected_reply",
-            "the reply has no integer \"credits\" field".to_owned(),
-            false,
-            8,
-        ),
-        (
-            asking(&format!("http://{address}")).arg("--json").assert(),
-            "network",
-            format!("could not connect to {address}: connection refused"),
-            true,
-            7,
-        ),
-    ] {
-        let expected = json!({"error": {
-            "kind": kind, "message": message, "retryable": retryable, "exit_code": code,
-        }});
-        assert_eq!(report(run.stdout("")), expected);
-    }
+fn an_error_without_a_reply_has_no_status() {
+    let no_key = json!({
+        "kind": "no_api_key", "message": "no API key",
+        "hint": "set CLADO_API_KEY or use --api-key-file <PATH>",
+        "retryable": false, "exit_code": 3,
+    });
+    assert_eq!(expect_json_error(&mut clado(), 3, "no_api_key"), no_key);
+    let bad_key = json!({
+        "kind": "no_api_key",
+        "message": "the API key from --api-key has a control character after character 3",
+        "retryable": false, "exit_code": 3,
+    });
+    assert_eq!(expect_json_error(clado().arg("--api-key=lk_\u{1}x"), 3, "no_api_key"), bad_key);
+}
+
+#[test]
+fn a_reply_without_a_balance_has_its_status() {
+    let api = api(200, "{}");
+    let expected = json!({
+        "kind": "unexpected_reply",
+        "message": "the reply has no integer \"credits\" field (HTTP 200)",
+        "hint": format!("check --api-url or CLADO_API_URL; the request went to {}/api/credits", api.url()),
+        "status": 200, "retryable": false, "exit_code": 8,
+    });
+    assert_eq!(expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply"), expected);
 }
 
 #[test]
 fn a_redirect_is_an_unexpected_reply_with_its_status() {
-    let mut server = mockito::Server::new();
-    server
-        .mock("GET", "/api/credits")
-        .with_status(302)
-        .with_header("location", "https://other.example/")
-        .create();
-    let report = report(asking(&server.url()).arg("--json").assert().code(8).stdout(""));
-    assert_eq!(report["error"]["kind"], "unexpected_reply");
-    assert_eq!(report["error"]["status"], 302);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn output_that_can_not_be_written_is_local() {
-    let api = api(200, r#"{"credits": 247}"#);
-    let mut command = crate::common::bare();
-    command.env("CLADO_API_KEY", crate::common::KEY).env("CLADO_API_URL", api.url()).arg("--json");
-    let output = command.stdout(std::fs::File::create("/dev/full").unwrap()).output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(report["error"]["kind"], "local");
-    assert_eq!(report["error"]["exit_code"], 9);
+    let server =
+        Server::sending("HTTP/1.1 302 Found\r\nLocation: https://other.example/\r\nContent-Length: 0\r\n\r\n");
+    let error = expect_json_error(&mut ask(&server.url()), 8, "unexpected_reply");
+    assert_eq!((&error["status"], &error["retryable"]), (&json!(302), &json!(false)));
 }
 
 #[test]
-fn usage_errors_stay_text() {
-    let run = clado().args(["--json", "--min", "abc"]).assert().code(2).stdout("");
-    assert!(String::from_utf8_lossy(&run.get_output().stderr).starts_with("error: invalid value 'abc'"));
+fn a_bad_url_is_a_usage_error() {
+    let problem = "not a URL such as https://host or https://host:port/prefix";
+    let error = expect_json_error(&mut ask("nonsense"), 2, "usage");
+    let expected = json!({
+        "kind": "usage", "message": format!("bad URL in CLADO_API_URL: {problem}"),
+        "retryable": false, "exit_code": 2,
+    });
+    assert_eq!(error, expected);
+    let error = expect_json_error(clado().args(["--api-url", "nonsense"]), 2, "usage");
+    assert_eq!(error["message"], format!("bad URL in --api-url: {problem}"));
+}
+
+#[test]
+fn a_bad_proxy_is_a_usage_error() {
+    for variable in ["HTTPS_PROXY", "ALL_PROXY"] {
+        let server = Server::silent();
+        let url = format!("https://{}", server.address);
+        let error = expect_json_error(ask(&url).env(variable, "ftp://proxy"), 2, "usage");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{variable} does not name a usable proxy: ")), "{message}");
+        assert!(error["hint"].is_string() && error["retryable"] == false, "{error}");
+        server.expect_no_request();
+    }
+}
+
+#[test]
+fn an_unusable_certificate_variable_is_a_usage_error() {
+    let empty = tempfile::tempdir().unwrap();
+    let missing = empty.path().join("missing");
+    for (variable, path) in
+        [("SSL_CERT_FILE", missing.as_path()), ("SSL_CERT_DIR", &missing), ("SSL_CERT_DIR", empty.path())]
+    {
+        let server = Server::silent();
+        let url = format!("https://{}", server.address);
+        let error = expect_json_error(ask(&url).env(variable, path), 2, "usage");
+        let message = error["message"].as_str().unwrap();
+        let name = format!("{} (from {variable})", path.display());
+        assert!(message.starts_with("could not ") && message.contains(&name), "{message}");
+        assert_eq!(error["retryable"], false);
+        server.expect_no_request();
+    }
+}
+
+#[test]
+fn a_refused_connection_is_worth_another_try() {
+    let port = DeadPort::new();
+    let error = expect_json_error(&mut ask(&format!("http://{}", port.address)), 7, "network");
+    assert_eq!((error.get("status"), &error["retryable"]), (None, &json!(true)));
+}
+
+#[test]
+fn a_name_that_is_not_resolved_is_worth_another_try() {
+    let error = expect_json_error(&mut ask("https://clado.invalid"), 7, "network");
+    assert_eq!(error["retryable"], true);
+}
+
+#[test]
+fn a_lost_connection_is_worth_another_try() {
+    for (what, reply) in [
+        ("no reply", ""),
+        ("half a head", "HTTP/1.1 200 OK\r\nContent-"),
+        ("half a body", "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"cred"),
+    ] {
+        let server = Server::sending(reply);
+        let error = expect_json_error(&mut ask(&server.url()), 7, "network");
+        assert_eq!(error["retryable"], true, "{what}: {error}");
+    }
+}
+
+#[test]
+fn a_timeout_is_worth_another_try() {
+    let server = Server::silent();
+    let error = expect_json_error(ask(&server.url()).args(["--timeout", "0.2"]), 7, "timeout");
+    assert_eq!((error.get("status"), &error["retryable"]), (None, &json!(true)));
+    let incomplete = Server::replying(|stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{").unwrap();
+        // Until the client closes.
+        let _ = stream.read(&mut [0]);
+    });
+    let error = expect_json_error(ask(&incomplete.url()).args(["--timeout", "0.5"]), 7, "timeout");
+    assert_eq!(error["retryable"], true);
+}
+
+#[test]
+fn what_clap_rejects_stays_plain_text() {
+    for (flags, start) in [
+        (&["--min", "abc"][..], "error: invalid value 'abc'"),
+        (&["--no-such-flag"], "error: unexpected argument '--no-such-flag'"),
+        (&["stray"], "error: unexpected argument (not shown"),
+        (&["--plain"], "error: the argument '--json' cannot be used with"),
+    ] {
+        let run = run(clado().arg("--json").args(flags));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+        assert!(run.stderr.starts_with(start), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_lines_of_verbose_come_before_the_json() {
+    let api = api(500, "");
+    let run = run(ask(&api.url()).args(["--json", "--verbose"]));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(5), ""));
+    let (before, last) = run.stderr.trim_end().rsplit_once('\n').unwrap();
+    assert!(before.lines().count() > 2 && before.lines().all(|line| line.starts_with("* ")), "{before}");
+    assert_eq!(serde_json::from_str::<Value>(last).unwrap()["error"]["kind"], "server_error");
 }

@@ -1,35 +1,70 @@
 //! Help, version and wrong command lines.
 
-use crate::common::{KEY, Raw, clado};
+use crate::common::server::Server;
+use crate::common::{KEY, api, ask, clado, run};
 
 const SHORT_HELP: &str = include_str!("data/short-help.txt");
 const LONG_HELP: &str = include_str!("data/long-help.txt");
 
+/// A key that nothing but its value gives away.
+const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
+
+/// The message about a wrong command line, after checking that nothing else was done.
+#[track_caller]
+fn usage_error(command: &mut assert_cmd::Command) -> String {
+    let run = run(command);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    assert!(run.stderr.starts_with("error: ") && run.stderr.contains("--help"), "{}", run.stderr);
+    run.stderr
+}
+
+#[track_caller]
+fn expect_no_part_of(key: &str, text: &str) {
+    for start in 0..=key.len() - 6 {
+        assert!(!text.contains(&key[start..start + 6]), "{text}");
+    }
+}
+
 #[test]
-fn help_and_version_are_as_agreed() {
-    for (flag, text) in [
-        ("-h", SHORT_HELP),
-        ("--help", LONG_HELP),
-        ("-V", concat!("clado-credits ", env!("CARGO_PKG_VERSION"), "\n")),
-        ("--version", concat!("clado-credits ", env!("CARGO_PKG_VERSION"), "\n")),
-    ] {
+fn help_and_version_are_as_recorded() {
+    let version = concat!("clado-credits ", env!("CARGO_PKG_VERSION"), "\n");
+    for (flag, text) in [("-h", SHORT_HELP), ("--help", LONG_HELP), ("-V", version), ("--version", version)] {
         clado().arg(flag).assert().code(0).stdout(text.replace("\r\n", "\n")).stderr("");
     }
 }
 
 #[test]
-fn the_short_help_fits_a_terminal_and_leads_with_an_example() {
-    assert!(SHORT_HELP.starts_with("Example: "));
-    assert!(SHORT_HELP.lines().count() <= 24);
-    assert!(SHORT_HELP.lines().chain(LONG_HELP.lines()).all(|line| line.chars().count() <= 110));
+fn help_fits_80_columns() {
+    for line in SHORT_HELP.lines().chain(LONG_HELP.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
+        assert_eq!(line, line.trim_end());
+    }
 }
 
 #[test]
-fn help_and_completions_work_whatever_else_is_set() {
-    let server = Raw::sending("");
-    for (flag, start) in
-        [("--help", LONG_HELP), ("-h", SHORT_HELP), ("--completions=bash", "_clado__credits() {")]
-    {
+fn the_short_help_fits_a_terminal_of_24_lines() {
+    assert!(SHORT_HELP.lines().count() <= 24);
+}
+
+#[test]
+fn help_opens_with_the_description_and_then_an_example() {
+    for help in [SHORT_HELP, LONG_HELP] {
+        let description = help.find("Check how many Clado API credits are left");
+        assert_eq!(description, Some(0), "{help}");
+        let example = help.find("\nExample: clado-credits").unwrap();
+        assert!(example < help.find("\nUsage: ").unwrap());
+    }
+}
+
+#[test]
+fn help_and_completions_work_with_any_other_flags() {
+    let server = Server::silent();
+    for (flag, start) in [
+        ("--help", "Check how many"),
+        ("-h", "Check how many"),
+        ("--completions=bash", "_clado__credits() {"),
+        ("--completions=fish", "complete -c clado-credits"),
+    ] {
         for others in [
             &[][..],
             &["--api-key", KEY],
@@ -38,30 +73,53 @@ fn help_and_completions_work_whatever_else_is_set() {
             &["--api-url", "nonsense"],
             &["--min", "5", "--timeout", "0.001", "--verbose", "--json"],
         ] {
-            let run = clado()
-                .env("CLADO_API_KEY", KEY)
-                .env("CLADO_API_URL", server.url())
-                .env("COLUMNS", "40")
-                .env("CLICOLOR_FORCE", "1")
-                .args(others)
-                .arg(flag)
-                .assert()
-                .code(0)
-                .stderr("");
-            let shown = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
-            assert!(shown.starts_with(start.lines().next().unwrap()), "{shown}");
-            assert!(!shown.contains(KEY));
-            assert!(!shown.contains('\u{1b}'));
+            let run = run(ask(&server.url()).args(others).arg(flag));
+            assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{others:?} {flag}");
+            assert!(run.stdout.starts_with(start), "{}", run.stdout);
         }
     }
     clado().args(["--json", "--plain", "--help"]).assert().code(0);
-    clado().env("CLADO_API_URL", "nonsense").arg("--completions=zsh").assert().code(0);
-    assert!(server.requests.try_recv().is_err(), "a connection was made");
+    server.expect_no_request();
 }
 
 #[test]
-fn wrong_values_are_told_before_anything_is_sent() {
-    let server = Raw::sending("");
+fn help_and_completions_work_with_any_environment() {
+    let server = Server::silent();
+    for flag in ["--help", "-h", "--completions=bash", "--completions=zsh"] {
+        let expected = clado().arg(flag).output().unwrap().stdout;
+        for (variable, value) in [
+            ("CLADO_API_KEY", KEY),
+            ("CLADO_API_KEY", "\u{1}"),
+            ("CLADO_API_URL", "nonsense"),
+            ("HTTPS_PROXY", "http://:x"),
+            ("HTTPS_PROXY", &server.url()),
+            ("ALL_PROXY", "nonsense://"),
+            ("SSL_CERT_FILE", "/nonexistent"),
+            ("SSL_CERT_DIR", "/nonexistent"),
+            ("COLUMNS", "40"),
+            ("CLICOLOR_FORCE", "1"),
+            ("TERM", "dumb"),
+        ] {
+            let mut command = ask("https://127.0.0.1");
+            let run = command.env("HTTPS_PROXY", server.url()).env(variable, value).arg(flag).assert();
+            run.code(0).stdout(expected.clone()).stderr("");
+        }
+    }
+    server.expect_no_request();
+}
+
+#[test]
+fn the_help_does_not_show_the_key_in_the_environment() {
+    for flag in ["-h", "--help"] {
+        let help = run(clado().env("CLADO_API_KEY", KEY_WITHOUT_PREFIX).arg(flag)).stdout;
+        expect_no_part_of(KEY_WITHOUT_PREFIX, &help);
+        assert!(!help.contains('\u{1b}'), "{help}");
+    }
+}
+
+#[test]
+fn wrong_values_are_reported_before_anything_is_sent() {
+    let server = Server::silent();
     for flags in [
         &["--min", "-1"][..],
         &["--min", "1,000"],
@@ -87,36 +145,106 @@ fn wrong_values_are_told_before_anything_is_sent() {
         &["-x"],
         &["--jso"],
     ] {
-        let run = clado().env("CLADO_API_KEY", KEY).env("CLADO_API_URL", server.url()).args(flags).assert();
-        let run = run.code(2).stdout("");
-        let complaint = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-        assert!(complaint.starts_with("error: ") && complaint.contains("--help"), "{flags:?}: {complaint}");
+        usage_error(ask(&server.url()).args(flags));
     }
-    assert!(server.requests.try_recv().is_err(), "a connection was made");
+    server.expect_no_request();
 }
 
 #[test]
-fn a_typing_error_gets_a_suggestion() {
-    let run = clado().arg("--jsno").assert().code(2).stdout("");
-    let complaint = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-    assert!(complaint.contains("a similar argument exists: '--json'"), "{complaint}");
+fn a_minimum_that_is_too_large_is_called_too_large() {
+    for minimum in ["18446744073709551616", "99999999999999999999"] {
+        let error = usage_error(clado().args(["--min", minimum]));
+        let expected = format!("error: invalid value '{minimum}' for '--min <CREDITS>': too large\n");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[test]
-fn wrong_arguments_are_quoted_harmless() {
-    for flags in [&["--min", "\u{1b}[31m"][..], &["\u{202e}evil"], &["--\u{9b}2J"]] {
-        let run = clado().args(flags).assert().code(2).stdout("");
-        let complaint = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-        assert!(!complaint.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{complaint:?}");
+fn a_misspelled_flag_gets_a_suggestion() {
+    let error = usage_error(clado().arg("--jsno"));
+    assert!(error.contains("a similar argument exists: '--json'"), "{error}");
+}
+
+#[test]
+fn an_unknown_flag_is_named_unless_it_looks_like_a_key() {
+    for (flag, named) in [
+        ("--disk-usage", "'--disk-usage'"),
+        ("--task-id=5", "'--task-id'"),
+        ("--disk-usage-of-everything", "'--disk-usage-of-everything'"),
+        ("--lk_live_0123456789abcdef", "'--(redacted)'"),
+        ("--sk-0123456789abcdef", "'--(redacted)'"),
+    ] {
+        let error = usage_error(clado().arg(flag));
+        assert!(error.starts_with(&format!("error: unexpected argument {named} found\n")), "{error}");
+        assert!(!error.contains("0123456789abcdef"), "{error}");
+    }
+}
+
+#[test]
+fn an_argument_without_a_flag_is_never_shown() {
+    for argument in ["stray", "lk_live_0123456789abcdef", KEY_WITHOUT_PREFIX] {
+        for arguments in [&[argument][..], &["--", argument], &["--json", argument], &[argument, "--plain"]] {
+            let error = usage_error(clado().args(arguments));
+            let message = "error: unexpected argument (not shown: it may be a key)\n";
+            assert!(error.starts_with(message), "{arguments:?}: {error}");
+            assert!(!error.contains(argument), "{error}");
+        }
+    }
+}
+
+/// Command lines that are wrong because of the key.
+fn wrong_because_of(key: &str) -> [Vec<String>; 8] {
+    [
+        vec!["--min".into(), key.into()],
+        vec![format!("--min={key}")],
+        vec!["--timeout".into(), key.into()],
+        vec!["--color".into(), key.into()],
+        vec!["--completions".into(), key.into()],
+        vec!["--no-such-flag".into(), key.into()],
+        vec![format!("--{key}")],
+        vec![format!("--json={key}")],
+    ]
+}
+
+#[test]
+fn the_key_in_the_environment_never_shows_in_a_usage_error() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for wrong in wrong_because_of(key) {
+            expect_no_part_of(key, &usage_error(clado().env("CLADO_API_KEY", key).args(wrong)));
+        }
+    }
+}
+
+#[test]
+fn the_key_before_a_wrong_argument_never_shows_in_the_error() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for wrong in wrong_because_of(key) {
+            expect_no_part_of(key, &usage_error(clado().args(["--api-key", key]).args(wrong)));
+        }
+    }
+}
+
+#[test]
+fn the_key_after_a_wrong_argument_never_shows_in_the_error() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for wrong in wrong_because_of(key) {
+            expect_no_part_of(key, &usage_error(clado().args(&wrong).args(["--api-key", key])));
+            expect_no_part_of(key, &usage_error(clado().args(&wrong).arg(format!("--api-key={key}"))));
+        }
+    }
+}
+
+#[test]
+fn wrong_arguments_are_quoted_without_control_characters() {
+    for flags in [&["--min", "\u{1b}[31m"][..], &["--color", "\u{202e}evil"], &["--\u{9b}2J"]] {
+        let error = usage_error(clado().args(flags));
+        assert!(!error.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{error:?}");
     }
 }
 
 #[test]
 fn a_repeated_flag_takes_its_last_value() {
-    let api = crate::common::api(200, r#"{"credits": 5}"#);
-    crate::common::asking(&api.url())
-        .args(["--plain", "--plain", "--min", "9", "--min=5", "-v", "-v"])
-        .assert()
-        .code(0)
-        .stdout("5\n");
+    let api = api(200, r#"{"credits": 5}"#);
+    let flags = ["--plain", "--plain", "--min", "9", "--min=5", "-v", "-v"];
+    ask(&api.url()).args(flags).assert().code(0).stdout("5\n");
 }

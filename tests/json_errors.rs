@@ -99,8 +99,9 @@ fn a_reply_without_a_balance_has_its_status() {
 
 #[test]
 fn a_redirect_is_an_unexpected_reply_with_its_status() {
-    let server =
-        Server::sending("HTTP/1.1 302 Found\r\nLocation: https://other.example/\r\nContent-Length: 0\r\n\r\n");
+    let server = Server::sending(
+        "HTTP/1.1 302 Found\r\nLocation: https://other.example/\r\nContent-Length: 0\r\n\r\n",
+    );
     let error = expect_json_error(&mut ask(&server.url()), 8, "unexpected_reply");
     assert_eq!((&error["status"], &error["retryable"]), (&json!(302), &json!(false)));
 }

@@ -1,67 +1,143 @@
 //! What is sent: one GET, to one host, with nothing in it that is not needed.
 
-use crate::common::{BALANCE, KEY, Raw, asking, clado};
+use std::io::Write;
+use std::sync::Arc;
+
+use assert_cmd::Command;
+
+use crate::common::server::{DeadPort, Server, close_after_client, read_head, reset_on_close};
+use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, proxy, run, tls};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"credits\": 247}";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+/// A key that nothing but its value gives away.
+const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
 
 #[test]
 fn the_request_is_one_get_with_four_headers() {
-    let server = Raw::sending(GOOD);
-    asking(&server.url()).assert().code(0);
-    let head = server.requests.recv().unwrap();
-    let mut lines: Vec<String> = head.trim_end().lines().map(str::to_owned).collect();
-    assert_eq!(lines.remove(0), "GET /api/credits HTTP/1.1");
-    for line in &mut lines {
-        let (name, value) = line.split_once(':').unwrap();
-        *line = format!("{}:{value}", name.to_ascii_lowercase());
-    }
-    lines.sort();
+    let server = Server::sending(GOOD);
+    let (host, bearer) = (format!("host: {}", server.address), format!("authorization: Bearer {KEY}"));
     let agent = concat!("user-agent: clado-credits/", env!("CARGO_PKG_VERSION"));
-    let host = format!("host: {}", server.address);
-    let bearer = format!("authorization: Bearer {KEY}");
-    assert_eq!(lines, ["accept: application/json", &bearer, &host, agent]);
-    assert!(server.requests.try_recv().is_err(), "a second connection was made");
+    ask(&server.url()).assert().code(0);
+    let head = server.expect_one_request();
+    let (request, headers) = head.trim_end().split_once("\r\n").unwrap();
+    assert_eq!(request, "GET /api/credits HTTP/1.1");
+    let lower_case_name = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap();
+        format!("{}:{value}", name.to_ascii_lowercase())
+    };
+    let mut headers: Vec<String> = headers.lines().map(lower_case_name).collect();
+    headers.sort();
+    assert_eq!(headers, ["accept: application/json", &bearer, &host, agent]);
 }
 
 #[test]
 fn a_failure_is_not_tried_again() {
-    for status in [429, 500, 503] {
-        let mut server = mockito::Server::new();
-        let once = server.mock("GET", "/api/credits").with_status(status).expect(1).create();
-        asking(&server.url()).assert().stdout("");
-        once.assert();
+    for (what, reply, code) in [
+        ("429", "HTTP/1.1 429 Slow down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", 6),
+        ("500", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", 5),
+        ("502", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", 5),
+        ("503", "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", 5),
+        ("no reply", "", 7),
+        ("half a head", "HTTP/1.1 200 OK\r\nContent-", 7),
+        ("half a body", "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"cred", 7),
+        ("not HTTP", "nonsense\r\n\r\n", 8),
+    ] {
+        let server = Server::sending(reply);
+        let run = run(&mut ask(&server.url()));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{what}: {}", run.stderr);
+        server.expect_one_request();
     }
+}
+
+#[test]
+fn a_reset_connection_is_not_tried_again() {
+    let server = Server::replying(|stream| reset_on_close(stream));
+    ask(&server.url()).assert().code(7).stdout("");
+    server.expect_one_request();
+}
+
+#[test]
+fn a_rate_limit_is_reported_without_waiting() {
+    for seconds in [1, 600] {
+        let body = format!(r#"{{"error": "Rate limit exceeded", "retry_after": {seconds}}}"#);
+        let length = body.len();
+        let server =
+            Server::sending(format!("HTTP/1.1 429 Slow down\r\nContent-Length: {length}\r\n\r\n{body}"));
+        // The time limit is longer than the wait, so that it does not end one.
+        ask(&server.url()).args(["--timeout", "3600"]).assert().code(6).stdout("");
+        server.expect_one_request();
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed_to_the_same_host_and_port() {
+    for (status, absolute) in [(301, true), (302, true), (302, false), (303, true), (307, true), (308, false)]
+    {
+        let server = Server::replying(move |stream| {
+            let origin = stream.local_addr().map(|address| format!("http://{address}")).unwrap();
+            let origin = if absolute { origin } else { String::new() };
+            let head = format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {origin}/moved\r\n");
+            write!(stream, "{head}Content-Length: 0\r\n\r\n").unwrap();
+        });
+        let (address, url) = (server.address, server.url());
+        let target = if absolute { format!("{url}/moved") } else { "/moved".to_owned() };
+        let run = run(&mut ask(&url));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(8), ""));
+        assert_eq!(
+            run.stderr,
+            format!(
+                "error: {address} redirected to {target} (HTTP {status}), not followed\n\
+                 hint: check --api-url or CLADO_API_URL; the request went to {url}/api/credits\n"
+            )
+        );
+        server.expect_one_request();
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed_to_another_server() {
+    let other = Server::sending(GOOD);
+    let head = format!("HTTP/1.1 302 Found\r\nLocation: {}/api/credits\r\n", other.url());
+    let server = Server::sending(head + "Content-Length: 0\r\n\r\n");
+    ask(&server.url()).assert().code(8).stdout("");
+    server.expect_one_request();
+    other.expect_no_request();
 }
 
 #[test]
 fn a_path_in_the_url_is_kept() {
-    for url in ["/v2", "/v2/", "/v2//"] {
-        let mut server = mockito::Server::new();
-        let there = server.mock("GET", "/v2/api/credits").with_body(BALANCE).expect(1).create();
-        asking(&format!("{}{url}", server.url())).assert().code(0);
-        there.assert();
+    for path in ["/v2", "/v2/", "/v2//"] {
+        let server = Server::sending(GOOD);
+        expect_balance(&mut ask(&format!("{}{path}", server.url())));
+        assert!(server.expect_one_request().starts_with("GET /v2/api/credits HTTP/1.1\r\n"), "{path}");
     }
 }
 
 #[test]
-fn the_flag_beats_the_variable_and_a_blank_variable_is_unset() {
-    let server = crate::common::api(200, BALANCE);
-    let flag = ["--api-url", &server.url()];
-    asking("http://127.0.0.1:9/never").args(flag).assert().code(0);
-    asking("not a url").args(flag).assert().code(0);
-    // The default would be asked: it is https, so to get no further than the name is proof enough.
+fn the_url_on_the_command_line_beats_the_variable() {
+    let server = api(200, BALANCE);
+    for variable in ["http://127.0.0.1:9/never", "not a url"] {
+        expect_balance(ask(variable).args(["--api-url", &server.url()]));
+    }
+}
+
+#[test]
+fn a_blank_url_variable_counts_as_unset() {
+    let port = DeadPort::new();
+    let proxy = format!("http://{}", port.address);
     for blank in ["", "  "] {
-        asking(blank)
-            .env("https_proxy", "http://127.0.0.1:1")
-            .assert()
-            .code(7)
-            .stderr("error: the proxy http://127.0.0.1:1 made no connection: connection refused\n");
+        // Plain http would not go through a proxy: it is the default URL that is asked.
+        let run = run(ask(blank).env("HTTPS_PROXY", &proxy));
+        let message = format!("error: could not connect to the proxy {proxy} (from HTTPS_PROXY): ");
+        assert!(run.code == Some(7) && run.stderr.starts_with(&message), "{run:?}");
     }
 }
 
 #[test]
 fn a_bad_url_is_a_usage_error_that_does_not_show_it() {
-    for (url, reason) in [
+    for (url, problem) in [
         ("search.clado.ai", "not a URL such as https://host or https://host:port/prefix"),
         ("ftp://host", "the scheme must be https"),
         ("https://joe:hunter2@host", "user name and password are not allowed in it"),
@@ -71,38 +147,207 @@ fn a_bad_url_is_a_usage_error_that_does_not_show_it() {
             "http://search.clado.ai",
             "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])",
         ),
-        ("https://host:99999", "not a URL such as https://host or https://host:port/prefix"),
+        ("https://host:99999", "its port is not a number from 1 to 65535"),
     ] {
-        for (source, run) in [
-            ("CLADO_API_URL", asking(url).assert()),
-            ("--api-url", clado().env("CLADO_API_KEY", KEY).args(["--api-url", url]).assert()),
-        ] {
-            let run = run.code(2).stdout("");
-            let complaint = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-            assert!(complaint.starts_with(&format!("error: bad URL in {source}: {reason}\n")), "{complaint}");
-            assert!(!complaint.contains("hunter2"), "{complaint}");
+        let message = format!("bad URL in CLADO_API_URL: {problem}");
+        expect_error(&mut ask(url), 2, "usage", &message, None);
+        let message = format!("bad URL in --api-url: {problem}");
+        expect_error(clado().args(["--api-key", KEY, "--api-url", url]), 2, "usage", &message, None);
+    }
+}
+
+#[test]
+fn a_malformed_host_is_refused_without_a_request() {
+    for host in ["[]x:443", "[]:443", "[127.0.0.1]", "[::1]10.9.9.9:443", "[::1]x", "[::1", "::1", "a b"] {
+        let proxy = Server::silent();
+        let message = "bad URL in CLADO_API_URL: its host is not a name or an address";
+        let mut command = ask(&format!("https://{host}"));
+        expect_error(command.env("HTTPS_PROXY", proxy.url()), 2, "usage", message, None);
+        proxy.expect_no_request();
+    }
+}
+
+#[test]
+fn an_address_with_something_behind_its_bracket_is_refused_without_a_request() {
+    if crate::common::has_ipv6() {
+        let server = Server::on("::1", |mut stream| read_head(&mut stream));
+        let url = format!("http://[::1]10.9.9.9:{}", server.address.port());
+        let message = "bad URL in CLADO_API_URL: its host is not a name or an address";
+        expect_error(&mut ask(&url), 2, "usage", message, None);
+        server.expect_no_request();
+    }
+}
+
+#[test]
+fn what_may_come_from_a_wrong_url_hints_at_it() {
+    for (what, reply) in [
+        ("404", NOT_FOUND),
+        ("redirect", "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"),
+        ("web page", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"),
+        ("not JSON", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome"),
+    ] {
+        let server = Server::sending(reply);
+        let url = format!("{}/v2", server.url());
+        let hint =
+            format!("\nhint: check --api-url or CLADO_API_URL; the request went to {url}/api/credits\n");
+        for command in [&mut ask(&url), ask("").args(["--api-url", &url])] {
+            let stderr = run(command).stderr;
+            assert!(stderr.ends_with(&hint), "{what}: {stderr}");
         }
     }
 }
 
 #[test]
-fn verbose_says_what_is_sent_where_but_not_the_key() {
-    let server = crate::common::api(200, r#"{"credits": 5}"#);
-    for flag in ["-v", "--verbose"] {
-        let (url, address) = (server.url(), server.host_with_port());
-        let run = asking(&url).args([flag, "--plain"]).assert().code(0).stdout("5\n");
-        let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
-        let (before, time) = said.split_once(" after ").unwrap();
-        assert_eq!(
-            before,
-            format!(
-                "* key: from CLADO_API_KEY\n\
-                 * proxy: none\n\
-                 * GET {url}/api/credits, Authorization: Bearer (redacted)\n\
-                 * connected to {address}\n\
-                 * HTTP 200"
-            )
-        );
-        assert!(time.strip_suffix(" ms\n").unwrap().bytes().all(|b| b.is_ascii_digit()), "{time}");
+fn a_url_that_ends_in_the_path_of_the_balance_gets_a_hint() {
+    let server = Server::sending(NOT_FOUND);
+    let url = format!("{}/api/credits", server.url());
+    let hint = format!(
+        "leave /api/credits out of --api-url or CLADO_API_URL; the request went to {url}/api/credits"
+    );
+    let message = "no credit information found (HTTP 404)";
+    expect_error(&mut ask(&url), 4, "not_found", message, Some(&hint));
+}
+
+#[test]
+fn the_default_url_is_not_hinted_at() {
+    let authority = tls::Authority::new();
+    let certificate = authority.sign(&tls::params(&["search.clado.ai"], |_| {}));
+    let config = Arc::new(tls::config(certificate));
+    let server = Server::new(move |stream| {
+        let mut stream = tls::accept(&config, stream);
+        read_head(&mut stream);
+        let _ = stream.write_all(NOT_FOUND.as_bytes());
+        close_after_client(&mut stream.sock);
+    });
+    let proxy = proxy::http(server.address, "HTTP/1.1 200 OK\r\n\r\n");
+    let file = authority.file();
+    let mut command = ask("");
+    command.env("HTTPS_PROXY", proxy.url()).env("SSL_CERT_FILE", file.path());
+    expect_error(&mut command, 4, "not_found", "no credit information found (HTTP 404)", None);
+}
+
+/// What `-v` prints before the reply's status.
+#[track_caller]
+fn verbose(command: &mut Command) -> String {
+    let stderr = expect_balance(command.arg("-v"));
+    let (before, after) = stderr.split_once("* HTTP 200 after ").unwrap();
+    let time = after.strip_suffix(" ms\n").unwrap();
+    assert!(time.bytes().all(|b| b.is_ascii_digit()), "{time}");
+    before.to_owned()
+}
+
+#[test]
+fn verbose_shows_what_is_sent_where_but_not_the_key() {
+    let server = api(200, BALANCE);
+    let (url, address) = (server.url(), server.host_with_port());
+    assert_eq!(
+        verbose(&mut ask(&url)),
+        format!(
+            "* key: from CLADO_API_KEY\n\
+             * proxy: none\n\
+             * GET {url}/api/credits, Authorization: Bearer (redacted)\n\
+             * connected to {address}\n"
+        )
+    );
+}
+
+#[test]
+fn verbose_makes_control_and_invisible_characters_of_the_url_visible() {
+    let server = Server::sending(GOOD);
+    for (path, shown) in [
+        ("/\u{9b}2J", r"/\u{9b}2J"),
+        ("/\u{202e}x\u{2066}", r"/\u{202e}x\u{2066}"),
+        ("/\u{200b}\u{feff}", r"/\u{200b}\u{feff}"),
+        ("/höhe", "/höhe"),
+    ] {
+        let (url, base) = (server.url(), format!("{}{path}", server.url()));
+        let stderr = verbose(&mut ask(&base));
+        assert!(stderr.contains(&format!("* GET {url}{shown}/api/credits, ")), "{stderr:?}");
+    }
+}
+
+#[test]
+fn a_key_in_the_path_of_the_url_is_not_shown() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        let server = Server::sending(GOOD);
+        let url = server.url();
+        let stderr = verbose(ask(&format!("{url}/{key}")).env("CLADO_API_KEY", key));
+        assert!(stderr.contains(&format!("* GET {url}/(redacted)/api/credits, ")), "{stderr}");
+        assert!(!stderr.contains(key), "{stderr}");
+    }
+}
+
+#[test]
+fn a_url_whose_host_holds_the_key_is_refused_without_a_request() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for url in [format!("https://{key}"), format!("https://{key}.example:443/v2")] {
+            let proxy = Server::silent();
+            let message = "the host in --api-url or CLADO_API_URL holds the API key";
+            let mut command = ask(&url);
+            expect_error(command.env("CLADO_API_KEY", key), 2, "usage", message, None);
+            let mut command = ask("");
+            command.env("CLADO_API_KEY", key).env("HTTPS_PROXY", proxy.url()).args(["--api-url", &url]);
+            expect_error(&mut command, 2, "usage", message, None);
+            proxy.expect_no_request();
+        }
+    }
+}
+
+#[test]
+fn a_key_in_a_url_that_is_refused_is_not_shown() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for url in [key.to_owned(), format!("https://{key}@host"), format!("{key}://host")] {
+            let run = run(ask(&url).env("CLADO_API_KEY", key));
+            assert_eq!(run.code, Some(2), "{}", run.stderr);
+            assert!(!run.stderr.contains(key), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_key_in_a_proxy_variable_is_not_shown() {
+    let port = DeadPort::new();
+    let address = port.address;
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for (value, code) in [
+            (format!("http://{key}@{address}"), 7),
+            (format!("http://user:{key}@{address}"), 7),
+            (format!("http://{address}/{key}"), 2),
+            (format!("{key}://{address}"), 2),
+            (format!("http://{key}:port"), 2),
+            (format!("http://{key}:1"), 7),
+        ] {
+            let mut command = ask("https://127.0.0.1");
+            command.env("CLADO_API_KEY", key).env("HTTPS_PROXY", value).arg("-v");
+            let run = run(&mut command);
+            assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{}", run.stderr);
+            assert!(!run.stderr.contains(key) && run.stderr.contains("HTTPS_PROXY"), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_key_in_the_path_of_certificates_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            let mut command = ask("https://127.0.0.1");
+            command.env("CLADO_API_KEY", key).env(variable, folder.path().join(key)).arg("-v");
+            let run = run(&mut command);
+            assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+            assert!(!run.stderr.contains(key), "{}", run.stderr);
+            assert!(run.stderr.contains(&format!("(redacted) (from {variable})")), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_key_in_the_content_encoding_is_not_shown() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: x-{key}\r\n");
+        let server = Server::sending(head + "Content-Length: 16\r\n\r\n{\"credits\": 247}");
+        let message = "the reply is compressed (x-(redacted)), which was not asked for (HTTP 200)";
+        let mut command = ask(&server.url());
+        expect_error(command.env("CLADO_API_KEY", key), 8, "unexpected_reply", message, None);
     }
 }

@@ -140,8 +140,8 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// The server as messages name it: the host and, where one was given, the port.
     pub host: Shown,
-    /// Whether the URL is another than the default one.
-    pub custom_url: bool,
+    /// The flag or variable that the URL comes from; `None` for the default URL.
+    pub url_setting: Option<&'static str>,
     /// Where to read the key.
     pub key: Source,
     /// The proxy to go through.
@@ -159,20 +159,20 @@ impl Config {
     /// When there is no key, or when a URL or a proxy variable can't be used. A bad value is never shown, because it
     /// may hold a password.
     pub fn new(mut args: Args) -> Result<Config> {
-        let key = get("CLADO_API_KEY");
-        hide_keys([&args.api_key, &key]);
-        let (setting, url) = match (args.api_url.take(), get("CLADO_API_URL")) {
-            (Some(flag), _) => ("--api-url", flag.into()),
-            (None, Some(url)) => ("CLADO_API_URL", url),
-            (None, None) => ("", endpoint::DEFAULT_URL.into()),
+        let (url_setting, url) = match (args.api_url.take(), get("CLADO_API_URL")) {
+            (Some(flag), _) => (Some("--api-url"), flag.into()),
+            (None, Some(url)) => (Some("CLADO_API_URL"), url),
+            (None, None) => (None, endpoint::DEFAULT_URL.into()),
         };
         let endpoint = url.to_str().ok_or("it is not UTF-8").and_then(Endpoint::parse);
-        let endpoint = endpoint.map_err(|problem| error!(Usage, "bad URL in {}: {}", setting, problem))?;
+        let endpoint = endpoint.map_err(|problem| {
+            error!(Usage, "bad URL in {}: {}", url_setting.unwrap_or_default(), problem)
+        })?;
         let key = match (args.api_key.take(), args.api_key_file.take()) {
             (Some(key), _) => Some(Source::Value("--api-key", key)),
             (None, Some(path)) if path == Path::new("-") => Some(Source::Stdin),
             (None, Some(path)) => Some(Source::File(path)),
-            (None, None) => key.map(|key| Source::Value("CLADO_API_KEY", key)),
+            (None, None) => get("CLADO_API_KEY").map(|key| Source::Value("CLADO_API_KEY", key)),
         };
         let hint = "set CLADO_API_KEY or use --api-key-file <PATH>";
         let no_key = error!(NoApiKey, "no API key").hint(Some(hint.into()));
@@ -180,7 +180,7 @@ impl Config {
         let directories = get("SSL_CERT_DIR").unwrap_or_default();
         let directories = env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty());
         Ok(Config {
-            custom_url: !setting.is_empty(),
+            url_setting,
             key: key.ok_or(no_key)?,
             proxy: proxy::choose(&endpoint, get)?,
             certificates: file.into_iter().chain(directories.map(|path| ("SSL_CERT_DIR", path))).collect(),
@@ -207,8 +207,13 @@ fn use_color(choice: ColorChoice) -> bool {
     choice == ColorChoice::Always || choice == ColorChoice::Auto && auto
 }
 
-fn hide_keys<'a>(keys: impl IntoIterator<Item = &'a Option<OsString>>) {
-    keys.into_iter().flatten().for_each(|key| text::hide_key(&key.to_string_lossy()));
+/// Hides each API key on the command line and in the environment. This comes before clap, whose errors repeat values.
+pub fn hide_keys() {
+    let next = |(flag, value): (OsString, OsString)| (flag == "--api-key").then_some(value);
+    let inline = |flag: OsString| Some(flag.to_str()?.strip_prefix("--api-key=")?.into());
+    let flags =
+        env::args_os().zip(env::args_os().skip(1)).filter_map(next).chain(env::args_os().filter_map(inline));
+    flags.chain(get("CLADO_API_KEY")).for_each(|key| text::hide_key(&key.to_string_lossy()));
 }
 
 /// The end of `--help`.
@@ -240,15 +245,11 @@ pub fn render(mut error: clap::Error) -> (String, Exit) {
     if !error.use_stderr() {
         return (in_80_columns(&error.to_string()), Exit::Success);
     }
-    let given = Args::command().ignore_errors(true).try_get_matches().ok();
-    let flag = given.and_then(|mut given| given.remove_one::<OsString>("api_key"));
-    hide_keys([&flag, &get("CLADO_API_KEY")]);
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && !argument.starts_with('-')
     {
-        let message = "unexpected argument (not shown: it may be a key)";
-        error = Args::command().error(ErrorKind::UnknownArgument, message);
+        error = Args::command().error(error.kind(), "unexpected argument (not shown: it may be a key)");
     }
     (error.to_string().lines().map(|line| format!("{}\n", Shown::new(line))).collect(), Exit::Usage)
 }
@@ -275,7 +276,7 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     // Digits and a point only: `f64` would also take `inf`, `nan` and `1e9`.
     let number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| text.parse().ok());
     let duration = number.flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.filter(|timeout| !timeout.is_zero()).ok_or("not a number of seconds above 0")
+    duration.filter(|timeout| !timeout.is_zero()).ok_or("not a number of seconds above 0, or too large")
 }
 
 #[cfg(test)]

@@ -32,12 +32,10 @@ pub fn fetch(run: &Arc<Run>) -> Result<Reply> {
     let uri = config.endpoint.uri();
     run.step(&shown!("could not read the API key from {}", config.key.name()));
     let key = Key::load(&config.key)?;
-    let hosts = [Some(config.endpoint.authority()), config.proxy.as_ref().map(|proxy| proxy.ureq.host())];
-    if hosts.into_iter().flatten().any(text::repeats_key) {
-        return Err(error!(
-            Usage,
-            "the host in --api-url, CLADO_API_URL or a proxy variable holds the API key"
-        ));
+    let url = (config.endpoint.authority(), config.url_setting.unwrap_or_default().into());
+    let proxy = config.proxy.as_ref().map(|proxy| (proxy.ureq.host(), proxy.variable.clone()));
+    if let Some((_, setting)) = proxy.into_iter().chain([url]).find(|(host, _)| text::repeats_key(host)) {
+        return Err(error!(Usage, "the host in {} is the API key", setting));
     }
     run.note(&shown!("key: from {}", config.key.name()));
     let agent = transport::agent(run)?;
@@ -119,7 +117,7 @@ fn url_hint(config: &Config) -> Option<Shown> {
         true => shown!("leave {} out of --api-url or CLADO_API_URL; the request went to {}", path, url),
         false => shown!("check --api-url or CLADO_API_URL; the request went to {}", url),
     };
-    config.custom_url.then_some(hint)
+    config.url_setting.map(|_| hint)
 }
 
 /// A header's value, decoded lossily; `None` when it is missing or blank.

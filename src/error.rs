@@ -109,8 +109,7 @@ impl Error {
     pub fn new(kind: Kind, message: Shown) -> Error {
         let (kind, exit, retryable, _) = kind.row();
         let (hint, status, retry_after, credits, minimum) = Default::default();
-        let exit_code = exit as u8;
-        Error { kind, message, hint, status, retry_after, credits, minimum, retryable, exit_code }
+        Error { kind, message, hint, status, retry_after, credits, minimum, retryable, exit_code: exit as u8 }
     }
 
     /// Fewer credits than `--min` asks for.

@@ -30,6 +30,7 @@ use crate::error::{Error, Exit, Result};
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    cli::hide_keys();
     let (json, result) = match Args::try_parse() {
         Ok(args) => (args.json, run(args, started)),
         Err(error) => (false, answer(error)),

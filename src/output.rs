@@ -20,9 +20,6 @@ use crate::error::{Result, error};
 use crate::reply::Reply;
 use crate::text::Shown;
 
-/// The pause before another try to write to a descriptor that does not block.
-const RETRY_DELAY: Duration = Duration::from_millis(10);
-
 /// The bytes to print for `reply`; `now`, in UTC, is what the age of the last top-up is counted to.
 pub fn render(reply: &Reply, config: &Config, now: DateTime) -> Vec<u8> {
     let text = match &config.args {
@@ -113,7 +110,7 @@ fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
             (Ok(0), _) => return Err(ErrorKind::WriteZero.into()),
             (Ok(written), _) => rest = &rest[written..],
             // A descriptor that does not block: a slow reader is waited for by trying again.
-            (Err(error), _) if is_temporary(&error) => thread::sleep(RETRY_DELAY),
+            (Err(error), _) if is_temporary(&error) => thread::sleep(Duration::from_millis(10)),
             (Err(error), _) => return Err(error),
         }
     }

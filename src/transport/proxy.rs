@@ -21,6 +21,8 @@ pub struct Proxy {
     pub ureq: ureq::Proxy,
     /// How messages name it: its scheme, host and port, and the variable.
     pub name: Shown,
+    /// The variable that names it.
+    pub variable: Shown,
 }
 
 /// Picks the proxy for `endpoint`, `None` for a direct connection. `get` returns a variable that is set and not blank.
@@ -42,7 +44,8 @@ pub fn choose(endpoint: &Endpoint, get: impl Fn(&str) -> Option<OsString>) -> Re
         let hint = "a proxy is given as http://host:port or http://user:password@host:port";
         error!(Usage, "{} does not name a usable proxy: {}", variable, problem).hint(Some(hint.into()))
     })?;
-    Ok(Some(Proxy { ureq, name: shown!("the proxy {} (from {})", Shown::new(url), variable) }))
+    let name = shown!("the proxy {} (from {})", Shown::new(url), variable);
+    Ok(Some(Proxy { ureq, name, variable }))
 }
 
 /// Reads `[scheme://][user[:password]@]host[:port][/]`. The URL that is returned has no user name and password.

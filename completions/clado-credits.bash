@@ -59,7 +59,10 @@ _clado__credits() {
                     return 0
                     ;;
                 --api-url)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
                     return 0
                     ;;
                 --timeout)
@@ -88,7 +91,7 @@ _clado__credits() {
 }
 
 if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _clado__credits -o nosort -o bashdefault -o default clado-credits
+    complete -F _clado__credits -o nosort clado-credits
 else
-    complete -F _clado__credits -o bashdefault -o default clado-credits
+    complete -F _clado__credits clado-credits
 fi

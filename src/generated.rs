@@ -1,1 +1,205 @@
-//! stub
+//! Keeps the checked-in files that are made from the definition in `cli.rs` and the tables as they should be: the
+//! completion scripts, the man page, the help texts in tests/data, and the blocks in the README.
+//!
+//! `cargo test generated` says what differs; `REPAIR=1 cargo test generated` writes it anew.
+
+use std::fs;
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::{self, Args};
+
+#[test]
+fn the_completion_scripts_are_as_the_definition_makes_them() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+        let name = clap_complete::Generator::file_name(&shell, "clado-credits");
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "clado-credits", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        // There are no positional arguments: without these changes fish and bash offer file names for them.
+        let script = match shell {
+            Shell::Fish => format!("complete -c clado-credits -f\n{script}"),
+            _ => script.replace(" -o bashdefault -o default", ""),
+        };
+        check_or_repair(&format!("completions/{name}"), &script);
+    }
+}
+
+#[test]
+fn the_man_page_is_as_the_definition_makes_it() {
+    check_or_repair("man/clado-credits.1", &man_page());
+}
+
+#[test]
+fn the_help_texts_are_recorded() {
+    check_or_repair("tests/data/short-help.txt", &short_help());
+    let long_help = cli::in_80_columns(&Args::command().render_long_help().to_string());
+    check_or_repair("tests/data/long-help.txt", &long_help);
+}
+
+#[test]
+fn the_readme_shows_the_help_and_the_tables() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let mut readme = fs::read_to_string(path).unwrap().replace("\r\n", "\n");
+    let [exit_codes, kinds, environment] = cli::tables();
+    for (name, text) in [
+        ("options", short_help()),
+        ("exit codes", exit_codes),
+        ("kinds of errors", kinds),
+        ("environment", environment),
+    ] {
+        let (start, end) = (format!("<!-- {name} -->\n```text\n"), "```\n");
+        let from = readme.find(&start).expect(name) + start.len();
+        let to = from + readme[from..].find(end).expect(name);
+        readme.replace_range(from..to, &text);
+    }
+    check_or_repair("README.md", &readme);
+}
+
+fn short_help() -> String {
+    cli::in_80_columns(&Args::command().render_help().to_string())
+}
+
+fn check_or_repair(file: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("REPAIR").is_some() {
+        fs::write(path, expected).unwrap();
+        return;
+    }
+    // A checkout on Windows may have other line ends.
+    let found = fs::read_to_string(path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(found == expected, "{file} is not as generated; REPAIR=1 cargo test generated writes it anew");
+}
+
+fn man_page() -> String {
+    // The tables of the long help have sections of their own here.
+    let command = Args::command().after_long_help(None);
+    let man = Man::new(command).title("CLADO-CREDITS").date(RELEASED).manual("User Commands");
+    let mut page = Vec::new();
+    man.render_title(&mut page).unwrap();
+    man.render_name_section(&mut page).unwrap();
+    man.render_synopsis_section(&mut page).unwrap();
+    man.render_description_section(&mut page).unwrap();
+    man.render_options_section(&mut page).unwrap();
+    let [exit_codes, kinds, environment] = cli::tables();
+    let mut sections = Roff::new();
+    sections.control("SH", ["EXIT STATUS"]);
+    list(&mut sections, &exit_codes);
+    paragraphs(&mut sections, &["With 2 and up standard output is empty."]);
+    sections.control("SH", ["JSON ERRORS"]);
+    sections.text([roman(
+        "With --json, an error is one line of JSON on standard error: an object with the one member \"error\", which \
+         has kind, message, retryable and exit_code, and where they apply hint, status (the HTTP status), retry_after \
+         (seconds), credits and minimum. The kinds, each with its exit code:",
+    )]);
+    list(&mut sections, &kinds);
+    paragraphs(&mut sections, JSON_ERRORS);
+    sections.control("SH", ["ENVIRONMENT"]);
+    list(&mut sections, &environment);
+    paragraphs(&mut sections, ENVIRONMENT);
+    sections.control("SH", ["NETWORK"]);
+    paragraphs(&mut sections, NETWORK);
+    sections.control("SS", ["Known differences from curl"]);
+    for difference in DIFFERENCES {
+        sections.control("IP", ["\\(bu", "2"]);
+        sections.text([roman(*difference)]);
+    }
+    sections.control("SH", ["FILES"]);
+    sections.text([roman(
+        "There is no configuration file. The certificates to trust are the operating system's, \
+         /etc/ssl/certs/ca-certificates.crt for example.",
+    )]);
+    sections.control("SH", ["EXAMPLES"]);
+    for (what, how) in EXAMPLES {
+        sections.control("TP", []);
+        sections.text([roman(*what)]);
+        sections.text([bold(*how)]);
+    }
+    sections.control("SH", ["SEE ALSO"]);
+    sections.text([bold("curl"), roman("(1), "), bold("jq"), roman("(1)")]);
+    paragraphs(
+        &mut sections,
+        &["API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"],
+    );
+    sections.to_writer(&mut page).unwrap();
+    // Each part comes with the same preamble, and some lines end in blanks.
+    let page = String::from_utf8(page).unwrap();
+    let (preamble, page) = page.split_at(page.find(".TH").unwrap());
+    let page = page.replace(preamble, "");
+    page.lines().fold(preamble.to_owned(), |page, line| page + line.trim_end() + "\n")
+}
+
+/// Sets the lines of a table as a list.
+fn list(page: &mut Roff, lines: &str) {
+    for line in lines.lines() {
+        let (term, text) = line.trim().split_once("  ").unwrap();
+        page.control("TP", []);
+        page.text([bold(term)]);
+        page.text([roman(text.trim())]);
+    }
+}
+
+fn paragraphs(page: &mut Roff, paragraphs: &[&str]) {
+    for paragraph in paragraphs {
+        page.control("PP", []);
+        page.text([roman(*paragraph)]);
+    }
+}
+
+/// When this version was released.
+const RELEASED: &str = "2026-11-23";
+
+const JSON_ERRORS: &[&str] = &[
+    "retryable says whether another try later may succeed: true for HTTP 5xx and 429, timeouts, failed name resolution, \
+     refused and lost connections; false for certificates, a proxy's 407 and wrong settings. The program itself never \
+     tries again.",
+    "Two things stay plain text: what is wrong with the command line itself, such as an unknown option, and the lines \
+     of --verbose, which come before the JSON.",
+];
+
+const ENVIRONMENT: &[&str] = &[
+    "A blank variable counts as unset. Options come before variables. SCHEME is http, https, socks4, socks4a, socks5 \
+     or socks5h.",
+];
+
+const NETWORK: &[&str] = &[
+    "The proxy variables are read as curl reads them: the lower-case form comes before the upper-case one, and the \
+     default port is 1080, or 443 for an https proxy. A value that cannot be used is an error, not a direct connection. \
+     HTTP proxies are asked with CONNECT, so that no proxy sees the API key. Plain http, which is for servers on this \
+     machine, never goes through a proxy, and http_proxy is not read. NO_PROXY takes no ports.",
+    "Certificates are checked against the operating system's store. SSL_CERT_FILE and SSL_CERT_DIR replace it, and can \
+     be combined.",
+    "--timeout limits the whole run, from reading the key to the last byte of the reply. Writing the output is not \
+     limited: a slow reader gets all of it.",
+    "A redirect is not followed, because the key belongs to one host.",
+];
+
+const DIFFERENCES: &[&str] = &[
+    "No NTLM, Negotiate or Digest authentication at a proxy; no SOCKS5 user name without a password.",
+    "No certificates that have only a common name, are CA:TRUE, are signed with SHA-1, or have an RSA key of less than \
+     2048 bits; no TRUSTED CERTIFICATE blocks.",
+    "TLS 1.2 and 1.3, with ECDHE only; no client certificates; no HTTP/2.",
+    "Host names in ASCII only (xn--...).",
+    "At most 64 KiB of head, 128 header lines and 64 KiB of body are read.",
+    "Refused as invalid: 100 Continue with header lines, folded header lines, chunk sizes of more than 20 bytes with \
+     their extension, and different lengths in one head.",
+    "In proxy variables a path is an error, and blanks around the value are not; NO_PROXY also takes *.domain.",
+    "Behind a SOCKS proxy, the addresses of the proxy are tried in turn, not in a race.",
+];
+
+const EXAMPLES: &[(&str, &str)] = &[
+    ("Show the balance, with the key from CLADO_API_KEY:", "clado-credits"),
+    (
+        "Run a costly command only if there are enough credits:",
+        "clado-credits --quiet --min 500 && ./costly-search",
+    ),
+    (
+        "Put the number into a variable, or find out that there is none:",
+        "if n=$(clado-credits --plain); then echo \"$n\"; fi",
+    ),
+    ("Read the key from a password manager:", "pass show clado | head -n 1 | clado-credits --api-key-file -"),
+];

@@ -1,13 +1,16 @@
-//! Where the key may come from, what is done to it, and that it is shown to nobody but the service.
+//! Where the key may come from, what is trimmed and refused, and that nobody but the API sees it.
 
 use std::fs;
+use std::io::pipe;
+use std::process::Stdio;
 
-use crate::common::{BALANCE, KEY, Raw, api, asking, clado};
+use crate::common::server::Server;
+use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run, std_command};
 
-/// A stand-in that answers [`KEY`] and nothing else.
-fn locked() -> mockito::ServerGuard {
+/// An API that answers only requests with this key.
+fn api_for(key: &str) -> mockito::ServerGuard {
     let mut server = mockito::Server::new();
-    let bearer = format!("Bearer {KEY}");
+    let bearer = format!("Bearer {key}");
     server
         .mock("GET", "/api/credits")
         .match_header("authorization", bearer.as_str())
@@ -17,215 +20,327 @@ fn locked() -> mockito::ServerGuard {
 }
 
 #[test]
-fn flag_environment_file_and_standard_input_all_do() {
-    let server = locked();
+fn the_key_is_read_from_each_source_and_trimmed() {
+    let api = api_for(KEY);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
-    for blanks in [("", ""), ("", "\n"), (" \t", "\r\n\r\n"), ("\n\n", " ")] {
-        let key = format!("{}{KEY}{}", blanks.0, blanks.1);
+    for (before, after) in [("", ""), ("", "\n"), (" \t", "\r\n\r\n"), ("\n\n", " ")] {
+        let key = format!("{before}{KEY}{after}");
         fs::write(&file, &key).unwrap();
-        let mut runs: [_; 5] = std::array::from_fn(|_| clado());
-        runs[0].args(["--api-key", &key]);
-        runs[1].arg(format!("--api-key={key}"));
-        runs[2].env("CLADO_API_KEY", &key);
-        runs[3].arg("--api-key-file").arg(&file);
-        runs[4].args(["--api-key-file", "-"]).write_stdin(key);
-        for mut run in runs {
-            run.env("CLADO_API_URL", server.url()).assert().code(0).stderr("");
-        }
+        let unset = || {
+            let mut command = ask(&api.url());
+            command.env_remove("CLADO_API_KEY");
+            command
+        };
+        expect_balance(unset().env("CLADO_API_KEY", &key));
+        expect_balance(unset().args(["--api-key", &key]));
+        expect_balance(unset().arg(format!("--api-key={key}")));
+        expect_balance(unset().arg("--api-key-file").arg(&file));
+        expect_balance(unset().args(["--api-key-file", "-"]).write_stdin(key));
     }
 }
 
 #[test]
-fn a_flag_beats_the_environment() {
-    let server = locked();
+fn flags_beat_the_environment() {
+    let api = api_for(KEY);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     fs::write(&file, KEY).unwrap();
-    let wrong = |url: &str| {
-        let mut command = asking(url);
-        command.env("CLADO_API_KEY", "lk_wrong");
+    let with_another_key = || {
+        let mut command = ask(&api.url());
+        command.env("CLADO_API_KEY", "lk_another_key");
         command
     };
-    wrong(&server.url()).args(["--api-key", KEY]).assert().code(0);
-    wrong(&server.url()).arg("--api-key-file").arg(&file).assert().code(0);
-    wrong(&server.url()).args(["--api-key-file", "-"]).write_stdin(KEY).assert().code(0);
+    expect_balance(with_another_key().args(["--api-key", KEY]));
+    expect_balance(with_another_key().arg("--api-key-file").arg(&file));
+    expect_balance(with_another_key().args(["--api-key-file", "-"]).write_stdin(KEY));
+    expect_balance(ask("https://clado.invalid").args(["--api-url", &api.url()]));
 }
 
 #[test]
-fn two_flags_exclude_each_other() {
-    clado().args(["--api-key", KEY, "--api-key-file", "x"]).assert().code(2).stdout("");
+fn the_two_flags_exclude_each_other() {
+    let run = run(clado().args(["--api-key", KEY, "--api-key-file", "x"]));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
 }
 
 #[test]
-fn a_key_that_can_not_be_sent_is_3_without_a_request_and_without_being_shown() {
-    let server = Raw::sending("");
-    for (key, reason) in [
-        ("lk_secret\nvalue".into(), "has a control or non-ASCII character (the one at position 10)"),
-        ("lk_secret\tvalue".into(), "has a control or non-ASCII character (the one at position 10)"),
-        ("lk_secret\u{7f}value".into(), "has a control or non-ASCII character (the one at position 10)"),
-        ("lk_secretévalue".into(), "has a control or non-ASCII character (the one at position 10)"),
-        ("\u{feff}lk_secretvalue".into(), "has a control or non-ASCII character (the one at position 1)"),
-        (format!("lk_secretvalue{}", "x".repeat(4096)), "is longer than 4096 characters"),
-        ("x".repeat(1_000_000), "is longer than 4096 characters"),
-    ] {
-        let mut runs = vec![("standard input", asking(&server.url()))];
-        runs[0].1.args(["--api-key-file", "-"]).write_stdin(key.clone());
-        // Longer than that, and Linux starts no program with it.
-        if key.len() < 100_000 {
-            runs.push(("CLADO_API_KEY", asking(&server.url())));
-            runs.push(("--api-key", asking(&server.url())));
-            runs[1].1.env("CLADO_API_KEY", &key);
-            runs[2].1.arg(format!("--api-key={key}"));
-        }
-        for (source, mut command) in runs {
-            command.env("RUST_BACKTRACE", "1");
-            let expected = format!("error: the API key from {source} {reason}\n");
-            command.assert().code(3).stdout("").stderr(expected);
-        }
+fn blank_variables_count_as_unset() {
+    for blank in ["", " ", "\t\n"] {
+        expect_error(
+            clado().env("CLADO_API_KEY", blank).env("CLADO_API_URL", blank),
+            3,
+            "no_api_key",
+            "no API key",
+            Some("set CLADO_API_KEY or use --api-key-file <PATH>"),
+        );
     }
-    assert!(server.requests.try_recv().is_err(), "a connection was made");
+}
+
+#[test]
+fn a_blank_key_is_an_error_where_a_flag_asks_for_it() {
+    let server = Server::silent();
+    for blank in ["", " ", "\t\n"] {
+        let message = "the API key from --api-key is blank";
+        let flag = format!("--api-key={blank}");
+        expect_error(ask(&server.url()).arg(flag), 3, "no_api_key", message, None);
+        let message = "the API key from standard input is blank";
+        let mut command = ask(&server.url());
+        command.args(["--api-key-file", "-"]).write_stdin(blank);
+        expect_error(&mut command, 3, "no_api_key", message, None);
+    }
+    server.expect_no_request();
+}
+
+const NOT_ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
+const NOT_ALONE: &str = "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
+
+#[test]
+fn a_character_that_can_not_be_sent_is_named_with_its_place() {
+    let server = Server::silent();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for (key, problem, hint) in [
+        ("lk_secret\nvalue".into(), "has a line break after character 9", Some(NOT_ALONE)),
+        ("lk_secret\r\nvalue".into(), "has a line break after character 9", Some(NOT_ALONE)),
+        ("lk_secret\tvalue".into(), "has a tab after character 9", None),
+        ("lk_secret\u{7f}value".into(), "has a control character after character 9", None),
+        ("lk_secret\0value".into(), "has a control character after character 9", None),
+        ("\u{1b}lk_secretvalue".into(), "starts with a control character", None),
+        ("lk_secretévalue".into(), "has a non-ASCII character after character 9", Some(NOT_ASCII)),
+        (b"lk_secret\xff".to_vec(), "has a non-ASCII character after character 9", Some(NOT_ASCII)),
+        ("\u{feff}lk_secretvalue".into(), "starts with a byte-order mark", Some(NOT_ASCII)),
+        (utf16("\u{feff}lk_secretvalue"), "starts with a byte-order mark of UTF-16", Some(NOT_ASCII)),
+        ("“lk_secretvalue”".into(), "starts with typographic quotes", Some("remove the quotes")),
+        ("lk_secret’".into(), "has typographic quotes after character 9", Some("remove the quotes")),
+    ] {
+        let message = format!("the API key from standard input {problem}");
+        let mut command = ask(&server.url());
+        command.args(["--api-key-file", "-"]).write_stdin(key);
+        expect_error(&mut command, 3, "no_api_key", &message, hint);
+    }
+    server.expect_no_request();
+}
+
+#[test]
+fn the_source_of_a_bad_key_is_named() {
+    let server = Server::silent();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let bad = "lk_secret\tvalue";
+    fs::write(&file, bad).unwrap();
+    let expect_problem = |source: &str, command: &mut assert_cmd::Command| {
+        let message = format!("the API key from {source} has a tab after character 9");
+        expect_error(command, 3, "no_api_key", &message, None);
+    };
+    expect_problem("CLADO_API_KEY", ask(&server.url()).env("CLADO_API_KEY", bad));
+    expect_problem("--api-key", ask(&server.url()).args(["--api-key", bad]));
+    expect_problem(&file.display().to_string(), ask(&server.url()).arg("--api-key-file").arg(&file));
+    server.expect_no_request();
 }
 
 #[cfg(unix)]
 #[test]
-fn a_key_of_arbitrary_bytes_is_3() {
-    use std::os::unix::ffi::OsStringExt;
-    let key = std::ffi::OsString::from_vec(b"lk_secret\xff".to_vec());
-    let expected = "has a control or non-ASCII character (the one at position 10)\n";
-    for (source, run) in [
-        ("CLADO_API_KEY", clado().env("CLADO_API_KEY", &key).assert()),
-        ("--api-key", clado().arg("--api-key").arg(&key).assert()),
-    ] {
-        run.code(3).stdout("").stderr(format!("error: the API key from {source} {expected}"));
-    }
+fn a_variable_or_an_argument_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let key = std::ffi::OsStr::from_bytes(b"lk_secret\xffvalue");
+    let problem = "has a non-ASCII character after character 9";
+    let message = format!("the API key from CLADO_API_KEY {problem}");
+    expect_error(clado().env("CLADO_API_KEY", key), 3, "no_api_key", &message, Some(NOT_ASCII));
+    let message = format!("the API key from --api-key {problem}");
+    expect_error(clado().arg("--api-key").arg(key), 3, "no_api_key", &message, Some(NOT_ASCII));
 }
 
 #[test]
-fn blank_is_unset_in_the_environment_and_an_error_where_it_was_named() {
-    for blank in ["", " ", "\t\n"] {
-        clado()
-            .env("CLADO_API_KEY", blank)
-            .assert()
-            .code(3)
-            .stderr("error: no API key\nhint: set CLADO_API_KEY or use --api-key-file <PATH>\n");
-        let named = asking("http://127.0.0.1:9").arg(format!("--api-key={blank}")).assert();
-        named.code(3).stderr("error: the API key from --api-key is blank\n");
-        let piped = asking("http://127.0.0.1:9").args(["--api-key-file", "-"]).write_stdin(blank).assert();
-        piped.code(3).stderr("error: the API key from standard input is blank\n");
-    }
+fn a_key_of_the_longest_length_is_sent_whole() {
+    let longest = "k".repeat(4096);
+    let api = api_for(&longest);
+    expect_balance(ask(&api.url()).env("CLADO_API_KEY", &longest));
+    expect_balance(ask(&api.url()).args(["--api-key-file", "-"]).write_stdin(format!("\n{longest}\n")));
 }
 
 #[test]
-fn a_file_that_can_not_be_read_is_3_and_named() {
+fn what_is_longer_than_a_key_is_refused_and_never_cut() {
+    let server = Server::silent();
     let folder = tempfile::tempdir().unwrap();
-    let missing = folder.path().join("missing");
-    asking("http://127.0.0.1:9").arg("--api-key-file").arg(&missing).assert().code(3).stdout("").stderr(
-        format!(
-            "error: the API key from {} could not be read: no such file or directory\n",
-            missing.display()
-        ),
-    );
-    let run = asking("http://127.0.0.1:9").arg("--api-key-file").arg(folder.path()).assert().code(3);
-    assert!(String::from_utf8_lossy(&run.get_output().stderr).contains("could not be read"));
+    let file = folder.path().join("key");
+    for key in [
+        "k".repeat(4097),
+        // More than is read at most, which would leave a part of the key.
+        " ".repeat(8180) + KEY,
+        KEY.to_owned() + &" ".repeat(9000),
+        " ".repeat(9000),
+        "k".repeat(1_000_000),
+    ] {
+        fs::write(&file, &key).unwrap();
+        let message = format!("the API key from {} is longer than 4096 characters", file.display());
+        let mut command = ask(&server.url());
+        expect_error(command.arg("--api-key-file").arg(&file), 3, "no_api_key", &message, None);
+        let message = "the API key from standard input is longer than 4096 characters";
+        let mut command = ask(&server.url());
+        command.args(["--api-key-file", "-"]).write_stdin(key);
+        expect_error(&mut command, 3, "no_api_key", message, None);
+    }
+    let message = "the API key from CLADO_API_KEY is longer than 4096 characters";
+    let key = "k".repeat(4097);
+    expect_error(ask(&server.url()).env("CLADO_API_KEY", key), 3, "no_api_key", message, None);
+    server.expect_no_request();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    let message = "the API key from /dev/zero is longer than 4096 characters";
+    expect_error(clado().args(["--api-key-file", "/dev/zero"]), 3, "no_api_key", message, None);
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_named() {
+    let server = Server::silent();
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("missing"), folder.path().to_owned()] {
+        let run = run(ask(&server.url()).arg("--api-key-file").arg(&path));
+        let message = format!("error: the API key from {} could not be read: ", path.display());
+        assert!(run.stderr.starts_with(&message), "{run:?}");
+        assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
+    }
+    server.expect_no_request();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_path_of_the_key_file_is_escaped() {
+    for (path, shown) in [
+        ("/missing/\u{1b}[31m\u{7}\u{9b}\n", r"/missing/\u{1b}[31m\u{7}\u{9b}\n"),
+        ("/missing/\u{202e}\u{2066}\u{200b}", r"/missing/\u{202e}\u{2066}\u{200b}"),
+        ("/missing/clé/ключ", "/missing/clé/ключ"),
+    ] {
+        let message = format!("the API key from {shown} could not be read: no such file or directory");
+        expect_error(clado().args(["--api-key-file", path]), 3, "no_api_key", &message, None);
+    }
 }
 
 #[test]
 fn a_key_given_in_place_of_the_path_is_not_shown() {
-    asking("http://127.0.0.1:9").args(["--api-key-file", KEY]).assert().code(3).stderr(
-        "error: the API key from the file given with --api-key-file could not be read: no such file or directory\n",
-    );
+    for key in [KEY, "lk_0123456789abcdef", "sk-0123456789abcdef"] {
+        let run = run(clado().args(["--api-key-file", key]));
+        let message = "error: the API key from (redacted) could not be read: ";
+        assert!(run.stderr.starts_with(message), "{run:?}");
+        assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
+    }
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn a_file_without_end_is_not_read_to_its_end() {
-    let run = asking("http://127.0.0.1:9").args(["--api-key-file", "/dev/zero"]).assert().code(3).stdout("");
-    assert!(String::from_utf8_lossy(&run.get_output().stderr).contains("position 1"));
-}
-
-/// `script` gives the program a terminal to read from.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_is_not_read_from() {
-    let command = format!("{} --api-key-file -", assert_cmd::cargo::cargo_bin!("clado-credits").display());
-    let mut script = std::process::Command::new("script");
-    script.args(["-qec", &command, "/dev/null"]).env_clear();
-    let Ok(output) = script.envs(std::env::var_os("PATH").map(|path| ("PATH", path))).output() else {
-        return;
-    };
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(
-        shown.replace("\r\n", "\n"),
-        "error: the API key from standard input would come from a terminal\n\
-         hint: pipe the key in, or name a file: --api-key-file <PATH>\n"
-    );
-    assert_eq!(output.status.code(), Some(3));
+    use crate::common::{has_program, on_terminal};
+    if has_program("script") {
+        let run = run(&mut on_terminal("http://127.0.0.1", "--api-key-file -"));
+        let shown = "error: cannot read the API key: standard input is a terminal\r\n\
+            hint: pipe the key in, or name a file: --api-key-file <PATH>\r\n";
+        assert_eq!((run.code, run.stdout.as_str()), (Some(3), shown));
+    }
 }
 
 #[test]
-fn standard_input_is_left_alone_unless_it_is_asked_for() {
-    let server = api(200, BALANCE);
-    let mut command = crate::common::bare();
-    command.env("CLADO_API_KEY", KEY).env("CLADO_API_URL", server.url());
-    // The pipe is held open: a program that read from it would wait.
-    let mut child =
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let pipe = child.stdin.take();
-    assert!(child.wait().unwrap().success());
-    drop(pipe);
+fn standard_input_is_not_read_unless_asked_for() {
+    let api = api(200, BALANCE);
+    // A program that read from the pipe would wait as long as it is open.
+    let (stdin, held_open) = pipe().unwrap();
+    let status = std_command(&ask(&api.url())).stdin(stdin).stdout(Stdio::null()).status().unwrap();
+    drop(held_open);
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]
 fn a_rejected_key_is_described_but_not_shown() {
-    let server = api(401, r#"{"detail": "Invalid API key"}"#);
+    let api = api(401, r#"{"detail": "Invalid API key"}"#);
+    let message = "the API key was rejected (HTTP 401): Invalid API key";
     for (key, hint) in [
         ("lk_test_not_a_real_key", "the key came from CLADO_API_KEY"),
         ("sk-test_not_a_real_key", "the key came from CLADO_API_KEY"),
         ("pk_test_not_a_real_key", "the key from CLADO_API_KEY does not start with \"lk_\""),
         ("Bearer lk_test", "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you"),
+        ("bearer lk_test", "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you"),
         ("\"lk_test\"", "the key from CLADO_API_KEY has quotes around it"),
+        ("'lk_test'", "the key from CLADO_API_KEY has quotes around it"),
         ("lk_test'", "the key from CLADO_API_KEY has quotes around it"),
-        ("lk_te st", "the key from CLADO_API_KEY has a blank inside"),
+        ("lk_te st", "the key from CLADO_API_KEY has a space inside"),
     ] {
-        let expected = format!("error: the API key was rejected (HTTP 401): Invalid API key\nhint: {hint}\n");
-        asking(&server.url()).env("CLADO_API_KEY", key).assert().code(3).stderr(expected);
+        let mut command = ask(&api.url());
+        expect_error(command.env("CLADO_API_KEY", key), 3, "unauthorized", message, Some(hint));
     }
-    let expected =
-        "error: the API key was rejected (HTTP 401): Invalid API key\nhint: the key came from --api-key\n";
-    asking(&server.url()).args(["--api-key", KEY]).assert().code(3).stderr(expected);
+    let hint = Some("the key came from --api-key");
+    expect_error(ask(&api.url()).args(["--api-key", KEY]), 3, "unauthorized", message, hint);
+    let hint = Some("the key came from standard input");
+    let mut command = ask(&api.url());
+    command.args(["--api-key-file", "-"]).write_stdin(KEY);
+    expect_error(&mut command, 3, "unauthorized", message, hint);
 }
 
-/// No run, whatever goes wrong in it, shows six characters in a row of the key.
+#[test]
+fn a_web_page_with_a_403_does_not_blame_the_key() {
+    let api = api(403, "<html>Blocked by the firewall</html>");
+    let message = "access denied (HTTP 403), with a web page instead of the API's answer";
+    let url = format!("{}/api/credits", api.url());
+    let hint = format!("check --api-url or CLADO_API_URL; the request went to {url}");
+    expect_error(&mut ask(&api.url()), 3, "unauthorized", message, Some(&hint));
+}
+
+#[test]
+fn a_short_key_changes_nothing_in_a_good_run() {
+    let api = api(200, BALANCE);
+    let json = format!("{BALANCE}\n");
+    for key in ["a", "1", "test", "credits"] {
+        let run = run(ask(&api.url()).env("CLADO_API_KEY", key).args(["--json", "--verbose"]));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), json.as_str()), "{run:?}");
+        let request = format!("GET {}/api/credits, Authorization: Bearer (redacted)", api.url());
+        assert!(run.stderr.contains(&request), "{run:?}");
+    }
+}
+
+/// Runs that meet the key in replies, arguments and URLs show no six characters in a row of it.
 #[test]
 fn the_key_is_in_no_output() {
-    let quoting = |status| api(status, format!(r#"{{"detail": "no such key: {KEY} (…{})"}}"#, &KEY[8..]));
-    let (good, unauthorized, failing) = (api(200, BALANCE), quoting(401), quoting(500));
-    let odd_date = api(200, format!(r#"{{"credits": 5, "last_topup_at": "{}"}}"#, &KEY[3..]));
-    let urls = [&good.url(), &unauthorized.url(), &failing.url(), &odd_date.url(), "http://127.0.0.1:1", "x"];
-    let flags: [&[&str]; 12] = [
-        &[],
-        &["--json"],
-        &["--verbose"],
-        &["--json", "--verbose"],
-        &["--min", "500"],
-        &["--help"],
-        &["-h"],
-        &["--completions", "bash"],
-        &[KEY],
-        &["--min", KEY],
-        &["--no-such-flag", KEY],
-        &["--api-key", KEY, "--api-key-file", KEY],
-    ];
-    for url in urls {
-        for flags in flags {
-            let run = asking(url).args(flags).env("RUST_BACKTRACE", "1").assert();
-            let output = run.get_output();
-            let shown = [&output.stdout[..], &output.stderr[..]].concat();
-            let shown = String::from_utf8(shown).unwrap();
-            for piece in KEY.as_bytes().windows(6) {
-                let piece = std::str::from_utf8(piece).unwrap();
-                assert!(!shown.contains(piece), "{piece} in the output of {flags:?} at {url}:\n{shown}");
+    for key in [KEY, "0123456789zyxwvutsrqp"] {
+        let quoting = |status| api(status, format!(r#"{{"detail": "no such key: {key} (…{})"}}"#, &key[8..]));
+        let (good, unauthorized, failing) = (api(200, BALANCE), quoting(401), quoting(500));
+        let odd_date = api(200, format!(r#"{{"credits": 5, "last_topup_at": "{}"}}"#, &key[3..]));
+        let reply =
+            |head: &str| Server::sending(format!("HTTP/1.1 {head}: {key}\r\nContent-Length: 0\r\n\r\n"));
+        let compressed = reply("200 OK\r\nContent-Encoding");
+        let redirect = reply("302 Found\r\nLocation");
+        let urls = [
+            good.url(),
+            unauthorized.url(),
+            failing.url(),
+            odd_date.url(),
+            compressed.url(),
+            redirect.url(),
+            format!("{}/{key}", good.url()),
+            format!("https://{key}"),
+            key.to_owned(),
+        ];
+        let flags: [&[&str]; 11] = [
+            &[],
+            &["--json"],
+            &["--json", "--verbose"],
+            &["--min", "500"],
+            &["--help"],
+            &["--completions", "bash"],
+            &[key],
+            &["--min", key],
+            &["--no-such-flag", key],
+            &["--api-key-file", key],
+            &["--api-key", key, "--api-key-file", key],
+        ];
+        for url in urls {
+            for flags in flags {
+                let mut command = ask(&url);
+                command.env("CLADO_API_KEY", key).env("RUST_BACKTRACE", "1");
+                let run = run(command.args(flags));
+                let shown = run.stdout + &run.stderr;
+                for piece in key.as_bytes().windows(6).map(|piece| std::str::from_utf8(piece).unwrap()) {
+                    assert!(!shown.contains(piece), "{piece} in the output of {flags:?} at {url}:\n{shown}");
+                }
             }
         }
     }

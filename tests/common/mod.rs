@@ -106,6 +106,26 @@ pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value 
     error
 }
 
+/// The same command with the standard library, where a test chooses the streams. Nothing ends it but its own time
+/// limit.
+pub fn std_command(command: &Command) -> std::process::Command {
+    let mut same = std::process::Command::new(command.get_program());
+    same.args(command.get_args()).env_clear();
+    same.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    same
+}
+
+/// The program on a terminal that `script` makes; needs [`has_program`]. Off Linux it has other options.
+#[cfg(target_os = "linux")]
+pub fn on_terminal(url: &str, arguments: &str) -> Command {
+    let mut command = Command::new("script");
+    let program = assert_cmd::cargo::cargo_bin!("clado-credits").display().to_string();
+    command.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]).env_clear();
+    command.envs(ask(url).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.timeout(Duration::from_secs(60));
+    command
+}
+
 /// Whether a test can go on. Where the machine lacks what it needs, the test says so and is skipped; with
 /// `CLADO_TESTS_SKIP_NOTHING` set, as in `.ci/run`, that is a failure.
 pub fn is_available(what: &str, is_there: bool) -> bool {

@@ -1,210 +1,349 @@
-//! Replies that are no balance, and the service's own words: refused by name, shown on one line, harmless.
+//! Replies: which bodies hold a balance, and what is shown of a server's own text.
 
 use std::io::Write;
 
-use crate::common::{KEY, Raw, api, asking};
+use crate::common::server::Server;
+use crate::common::{BALANCE, KEY, api, ask, expect_balance, expect_error, run};
 
-/// Standard error of a run that ends with `code` and prints nothing else.
-fn complaint(url: &str, code: i32) -> String {
-    let run = asking(url).assert().code(code).stdout("");
-    String::from_utf8(run.get_output().stderr.clone()).unwrap()
+/// Expects exit code 8 for a 200 with this body, and a hint at the URL, since the tests do not ask the default one.
+#[track_caller]
+fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
+    let api = api(200, body);
+    let hint = format!("check --api-url or CLADO_API_URL; the request went to {}/api/credits", api.url());
+    let message = format!("{} (HTTP 200)", message.replace("HOST", &api.host_with_port()));
+    let error = expect_error(&mut ask(&api.url()), 8, "unexpected_reply", &message, Some(&hint));
+    assert_eq!(error["status"], 200);
+}
+
+/// Expects this after the status in the error for a reply with the status 500 and this body.
+#[track_caller]
+fn expect_message(body: impl AsRef<[u8]>, message: &str) {
+    let api = api(500, body);
+    let message = format!("the service failed (HTTP 500){message}");
+    let error = expect_error(&mut ask(&api.url()), 5, "server_error", &message, None);
+    assert_eq!(error["status"], 500);
 }
 
 #[test]
-fn each_fault_of_a_balance_is_refused_by_name() {
-    let no_integer = "the reply has no integer \"credits\" field";
-    let out_of_range = "the reply's \"credits\" field is out of range";
-    for (body, reason) in [
-        (r#"{"credits": "247"}"#, no_integer),
-        (r#"{"credits": 1.5}"#, no_integer),
-        (r#"{"credits": null}"#, no_integer),
-        (r#"{"credits": true}"#, no_integer),
-        (r#"{"credits": [247]}"#, no_integer),
-        (r#"{"balance": 247}"#, no_integer),
-        (r#"{"detail": "Invalid API key"}"#, no_integer),
-        (r#"{}"#, no_integer),
-        (r#"{"credits": 9223372036854775808}"#, out_of_range),
-        (r#"{"credits": 1e400}"#, out_of_range),
-        (r#"{"credits": 1, "credits": 2}"#, "the reply has more than one \"credits\" field"),
-        (r#"[{"credits": 1}]"#, "the reply is not a JSON object"),
-        ("247", "the reply is not a JSON object"),
-        ("", "the reply is not JSON"),
-        (r#"{"credits": 247"#, "the reply is not JSON"),
-        (r#"{"credits": 247} {"credits": 248}"#, "the reply is not JSON"),
-        ("\u{feff}{\"credits\": 247}", "the reply is not JSON"),
-        ("<!DOCTYPE html><p>Welcome to the hotel", "the reply is not JSON"),
+fn every_integer_is_read_exactly() {
+    for (sent, number) in [
+        ("0", "0"),
+        ("-0", "0"),
+        ("-17", "-17"),
+        ("150.0", "150"),
+        ("1.5e2", "150"),
+        ("15000E-2", "150"),
+        ("9007199254740992", "9007199254740992"),
+        ("9007199254740993", "9007199254740993"),
+        ("9007199254740993.0", "9007199254740993"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("-9223372036854775808", "-9223372036854775808"),
     ] {
-        for form in ["--plain", "--json"] {
-            let api = api(200, body);
-            let run = asking(&api.url()).arg(form).assert().code(8).stdout("");
-            let complaint = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-            assert!(
-                complaint.contains(reason) || complaint.contains(&reason.replace('"', "\\\"")),
-                "{complaint}"
-            );
-        }
+        let api = api(200, format!(r#"{{"credits": {sent}}}"#));
+        let run = run(ask(&api.url()).arg("--plain"));
+        assert_eq!((run.code, run.stdout, run.stderr), (Some(0), format!("{number}\n"), String::new()));
     }
 }
 
 #[test]
-fn bytes_that_are_no_utf8_are_refused_wherever_they_stand() {
+fn a_balance_that_is_not_an_integer_in_range_is_refused() {
+    for credits in [
+        "\"247\"",
+        "\"\"",
+        "1.5",
+        "1e-1",
+        "-0.5",
+        "null",
+        "true",
+        "false",
+        "[247]",
+        "[]",
+        "{}",
+        r#"{"credits": 1}"#,
+    ] {
+        let body = format!(r#"{{"credits": {credits}}}"#);
+        expect_unreadable(body, "the reply has no integer \"credits\" field");
+    }
+    for credits in ["9223372036854775808", "-9223372036854775809", "1e19", "1e400", "-1e400"] {
+        let body = format!(r#"{{"credits": {credits}}}"#);
+        expect_unreadable(body, "the \"credits\" field of the reply is out of range");
+    }
+}
+
+#[test]
+fn a_body_without_a_balance_is_refused_with_the_reason() {
+    let no_integer = "the reply has no integer \"credits\" field";
+    let ambiguous = "the reply has more than one \"credits\" or \"last_topup_at\" field";
+    let not_an_object = "the reply is not a JSON object";
+    let not_json = "the reply is not JSON";
+    let web_page = "HOST sent a web page instead of JSON";
+    for (body, message) in [
+        (r#"{"balance": 247}"#, no_integer),
+        (r#"{"Credits": 247}"#, no_integer),
+        (r#"{"data": {"credits": 247}}"#, no_integer),
+        (r#"{"detail": "Invalid API key"}"#, no_integer),
+        ("{}", no_integer),
+        (r#"{"credits": 1, "credits": 2}"#, ambiguous),
+        (r#"{"credits": 1, "credits": 1}"#, ambiguous),
+        (r#"{"credits": 1, "cr\u0065dits": 2}"#, ambiguous),
+        (r#"[{"credits": 1}]"#, not_an_object),
+        ("247", not_an_object),
+        ("null", not_an_object),
+        ("", not_json),
+        (r#"{"credits": 247"#, not_json),
+        (r#"{"credits": 247} {"credits": 248}"#, not_json),
+        (r#"{"credits": 0247}"#, not_json),
+        (r#"{"credits": +247}"#, not_json),
+        (r#"{"credits": NaN}"#, not_json),
+        ("{'credits': 247}", not_json),
+        (r#"{"credits": 247,}"#, not_json),
+        ("\u{feff}{\"credits\": 247}", not_json),
+        ("Welcome to the hotel", not_json),
+        ("<!DOCTYPE html><p>Welcome to the hotel", web_page),
+        ("\n <p>Welcome to the hotel", web_page),
+        ("<!-- hotel --><svg/>", web_page),
+        ("\u{feff}<html>", web_page),
+    ] {
+        expect_unreadable(body, message);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
     for body in
         [&b"{\"credits\": 1, \"note\": \"\xff\"}"[..], b"{\"credits\": 1, \"\xff\": 1}", b"\xff\xfe{\x00"]
     {
-        let api = api(200, body);
-        assert_eq!(complaint(&api.url(), 8), "error: the reply is not JSON\n");
+        expect_unreadable(body, "the reply is not JSON");
     }
 }
 
 #[test]
-fn a_body_that_repeats_the_key_is_not_printed() {
-    let api = api(200, format!(r#"{{"credits": 247, "key": "{KEY}"}}"#));
-    let expected = "error: the reply repeats the API key, so it is not printed\n";
-    let run = asking(&api.url()).arg("--json").assert().code(8).stdout("");
-    assert!(!String::from_utf8_lossy(&run.get_output().stderr).contains(KEY));
-    assert!(String::from_utf8_lossy(&run.get_output().stderr).contains(&expected[7..expected.len() - 1]));
-    asking(&api.url()).arg("--plain").assert().code(0).stdout("247\n");
-}
-
-#[test]
-fn the_words_of_the_service_are_taken_from_every_shape() {
-    for (body, words) in [
-        (r#"{"detail": "no luck"}"#, ": no luck"),
-        (r#"{"detail": [{"loc": ["header"], "msg": "no luck", "type": "x"}]}"#, ": no luck"),
-        (r#"{"error": "no luck"}"#, ": no luck"),
-        (r#"{"error": {"code": 7, "message": "no luck"}}"#, ": no luck"),
-        (r#"{"message": "no luck"}"#, ": no luck"),
-        ("no luck", ": no luck"),
-        (r#"{"status": "no luck"}"#, ""),
-        ("<html><body>no luck</body></html>", ""),
-        ("\n\n <!doctype html>no luck", ""),
-        ("", ""),
+fn what_stands_beside_the_balance_does_not_matter() {
+    for body in [
+        r#"{"credits": 247, "x": 1e400}"#,
+        r#"{"credits": 247, "x": -1e-400, "y": 123456789012345678901234567890}"#,
+        r#"{"x": {"credits": 1}, "credits": 247, "Credits": 2}"#,
+        r#"{"credits": 247, "detail": "a note", "error": null}"#,
     ] {
-        let api = api(500, body);
-        assert_eq!(
-            complaint(&api.url(), 5),
-            format!("error: the service failed (HTTP 500){words}\n"),
-            "{body}"
-        );
+        expect_balance(&mut ask(&api(200, body).url()));
     }
 }
 
 #[test]
-fn junk_of_any_size_is_cut_to_200_characters() {
-    let (head, words) = ("error: the service failed (HTTP 503): ", |n| "x".repeat(n));
-    let api = api(503, words(300_000));
-    assert_eq!(complaint(&api.url(), 5), format!("{head}{}…\n", words(199)));
-    let api = crate::common::api(503, format!(r#"{{"detail": "{}"}}"#, words(201)));
-    assert_eq!(complaint(&api.url(), 5), format!("{head}{}…\n", words(199)));
-    let api = crate::common::api(503, format!(r#"{{"detail": "{}"}}"#, words(200)));
-    assert_eq!(complaint(&api.url(), 5), format!("{head}{}\n", words(200)));
-    let binary: Vec<u8> = (0..300_000u32).map(|n| (n * 7 % 256) as u8).collect();
-    let api = crate::common::api(503, binary);
-    assert_eq!(complaint(&api.url(), 5), "error: the service failed (HTTP 503)\n");
+fn the_message_of_an_error_is_found_in_every_shape() {
+    for body in [
+        r#"{"detail": "no luck"}"#,
+        r#"{"detail": [{"loc": ["header"], "msg": "no luck", "type": "x"}]}"#,
+        r#"{"detail": {"msg": "no luck"}}"#,
+        r#"{"error": "no luck"}"#,
+        r#"{"error": {"code": 7, "message": "no luck"}}"#,
+        r#"{"message": "no luck"}"#,
+        r#"{"detail": null, "error": "", "message": " no luck\n"}"#,
+        r#""no luck""#,
+        "no luck",
+        "\u{feff}\r\nno luck\r\n",
+    ] {
+        expect_message(body, ": no luck");
+    }
+    for body in [
+        r#"{"status": "no luck"}"#,
+        r#"{"detail": 7}"#,
+        r#"{"detail": []}"#,
+        "[]",
+        "247",
+        r#"{"detail": "no lu"#,
+        "[\"no lu",
+        " \n",
+        "",
+    ] {
+        expect_message(body, "");
+    }
+}
+
+#[test]
+fn a_web_page_is_never_shown() {
+    for page in [
+        "<html><body>no luck</body></html>",
+        "\n\n <!doctype html>no luck",
+        "<p>no luck",
+        "<svg><text>no luck</text></svg>",
+        "<!-- no luck -->",
+        "<?xml version=\"1.0\"?><error>no luck</error>",
+        "\u{feff}<title>no luck</title>",
+        "\u{feff}\n<H1>no luck</H1>",
+    ] {
+        expect_message(page, "");
+    }
+}
+
+#[test]
+fn at_most_200_characters_of_a_message_are_shown() {
+    let x = |length| "x".repeat(length);
+    expect_message(format!(r#"{{"detail": "{}"}}"#, x(200)), &format!(": {}", x(200)));
+    expect_message(format!(r#"{{"detail": "{}"}}"#, x(201)), &format!(": {}…", x(199)));
+    expect_message(x(300_000), &format!(": {}…", x(199)));
+    expect_message("ü".repeat(201), &format!(": {}…", "ü".repeat(199)));
+    // What escapes add counts too.
+    expect_message("\u{1b}".repeat(40), &format!(": {}\\…", r"\u{1b}".repeat(33)));
+}
+
+#[test]
+fn binary_junk_is_not_shown() {
+    expect_message((0..300_000u32).map(|n| (n * 7 % 256) as u8).collect::<Vec<u8>>(), "");
+}
+
+#[test]
+fn text_in_any_script_stays_readable() {
+    for text in [
+        "คีย์ไม่ถูกต้อง ข้อผิดพลาด",
+        "कुंजी अमान्य है",
+        "cle\u{301} refuse\u{301}e",
+        "❤\u{fe0f} 👩\u{200d}💻 1\u{fe0f}\u{20e3}",
+        "می\u{200c}خواهم",
+        "مفتاح غير صالح",
+        "キーが無効です",
+        r#"it's "plain" \ text"#,
+    ] {
+        expect_message(serde_json::json!({ "detail": text }).to_string(), &format!(": {text}"));
+        let body = serde_json::json!({ "credits": 5, "last_topup_at": text }).to_string();
+        let run = run(&mut ask(&api(200, body).url()));
+        assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {text}\n"));
+    }
+}
+
+/// What could fool a terminal, a log viewer or a reader: ESC, C1, bidirectional marks, line ends, zero width.
+const HOSTILE: &str = "a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\0\r\nb";
+const HARMLESS: &str = r"a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\u{0}\r\nb";
+
+#[test]
+fn hostile_characters_are_escaped() {
+    let json = serde_json::to_string(HOSTILE).unwrap();
+    let shown = format!(": {HARMLESS}");
+    expect_message(HOSTILE, &shown);
+    expect_message(&json, &shown);
+    expect_message(format!(r#"{{"detail": {json}}}"#), &shown);
+    expect_message(format!(r#"{{"detail": [{{"msg": {json}}}]}}"#), &shown);
+    expect_message(format!(r#"{{"error": {{"message": {json}}}}}"#), &shown);
+    let date = api(200, format!(r#"{{"credits": 5, "last_topup_at": {json}}}"#));
+    let run = run(&mut ask(&date.url()));
+    assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {HARMLESS}\n"));
 }
 
 #[test]
 fn an_error_reply_that_is_cut_short_still_counts_by_its_status() {
-    let server = Raw::sending("HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n{\"detail\": \"Inv");
-    let expected = "error: the API key was rejected (HTTP 401)\nhint: the key came from CLADO_API_KEY\n";
-    assert_eq!(complaint(&server.url(), 3), expected);
-}
-
-/// What a terminal, a log viewer or a reader could be fooled with: ESC, C1, bidirectional, line ends, zero width.
-const HOSTILE: &str = "a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\r\nb";
-const HARMLESS: &str = r"a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\r\nb";
-
-#[test]
-fn hostile_characters_never_reach_the_terminal() {
-    let escaped = serde_json::to_string(HOSTILE).unwrap();
-    for shape in ["{\"detail\": @}", "{\"detail\": [{\"msg\": @}]}", "{\"error\": {\"message\": @}}", "@"] {
-        let api = api(500, shape.replace('@', &escaped));
-        assert_eq!(complaint(&api.url(), 5), format!("error: the service failed (HTTP 500): {HARMLESS}\n"));
-        let run = asking(&api.url()).arg("--json").assert().code(5);
-        let report: serde_json::Value = serde_json::from_slice(&run.get_output().stderr).unwrap();
-        assert_eq!(report["error"]["message"], format!("the service failed (HTTP 500): {HARMLESS}"));
-    }
-    let raw = api(500, HOSTILE);
-    assert_eq!(complaint(&raw.url(), 5), format!("error: the service failed (HTTP 500): {HARMLESS}\n"));
-    let date = api(200, format!(r#"{{"credits": 5, "last_topup_at": {escaped}}}"#));
-    asking(&date.url()).assert().code(0).stdout(format!("Credits      5\nLast top-up  {HARMLESS}\n"));
+    let server =
+        Server::sending("HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n{\"detail\": \"Inv");
+    let hint = Some("the key came from CLADO_API_KEY");
+    let message = "the API key was rejected (HTTP 401)";
+    expect_error(&mut ask(&server.url()), 3, "unauthorized", message, hint);
 }
 
 #[test]
-fn a_redirect_is_told_and_not_followed() {
-    let mut elsewhere = mockito::Server::new();
-    let untouched = elsewhere.mock("GET", mockito::Matcher::Any).expect(0).create();
+fn a_redirect_is_reported_and_not_followed() {
+    let elsewhere = Server::silent();
     for status in [301, 302, 303, 307, 308] {
         let mut server = mockito::Server::new();
         let target = format!("{}/next", elsewhere.url());
-        server.mock("GET", "/api/credits").with_status(status).with_header("location", &target).create();
-        let complaint = complaint(&server.url(), 8);
+        let mock = server.mock("GET", "/api/credits").with_status(status).with_header("location", &target);
+        mock.create();
         let host = server.host_with_port();
-        assert_eq!(
-            complaint,
-            format!(
-                "error: {host} redirected to {target} (HTTP {status}), not followed\n\
-                 hint: check --api-url and CLADO_API_URL\n"
-            )
-        );
+        let message = format!("{host} redirected to {target} (HTTP {status}), not followed");
+        let hint = format!("check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits");
+        expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, Some(&hint));
     }
-    untouched.assert();
+    elsewhere.expect_no_request();
 }
 
 #[test]
-fn a_redirect_that_quotes_the_key_or_hides_its_target_is_shown_harmless() {
-    let server = Raw::new(|stream| {
-        let location = format!("https://x.example/?k={KEY}\u{202e}");
-        let _ = write!(stream, "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
-    });
-    let expected = format!(
-        "error: {} redirected to https://x.example/?k=(redacted)\\u{{202e}} (HTTP 302), not followed\n\
-         hint: check --api-url and CLADO_API_URL\n",
-        server.address
-    );
-    assert_eq!(complaint(&server.url(), 8), expected);
+fn a_redirect_on_the_same_host_is_not_followed_either() {
+    let mut server = mockito::Server::new();
+    server.mock("GET", "/api/credits").with_status(308).with_header("location", "/credits").create();
+    let followed = server.mock("GET", "/credits").with_body(BALANCE).expect(0).create();
+    assert_eq!(run(&mut ask(&server.url())).code, Some(8));
+    followed.assert();
 }
 
 #[test]
-fn the_wait_after_429_is_told_and_not_slept() {
+fn the_target_of_a_redirect_is_shown_without_the_key_and_escaped() {
+    let location = format!("https://x.example/?k={KEY}\u{202e}");
+    let server =
+        Server::sending(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"));
+    let (host, shown) = (server.address, r"https://x.example/?k=(redacted)\u{202e}");
+    let message = format!("{host} redirected to {shown} (HTTP 302), not followed");
+    let hint = format!("check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits");
+    expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, Some(&hint));
+}
+
+#[test]
+fn the_wait_after_a_429_is_shown_and_not_slept() {
     for (header, body, wait) in [
-        (None, r#"{"error": "slow down", "retry_after": 60}"#, "; try again in 60 seconds"),
-        (None, r#"{"error": "slow down", "retry_after": 1}"#, "; try again in 1 second"),
-        (Some("7"), r#"{"error": "slow down"}"#, "; try again in 7 seconds"),
-        (Some("Fri, 01 Jan 1999 00:00:00 GMT"), r#"{"error": "slow down"}"#, ""),
-        (Some("soon"), r#"{"error": "slow down", "retry_after": null}"#, ""),
+        ("", r#"{"error": "slow down", "retry_after": 60}"#, Some(60)),
+        ("", r#"{"error": "slow down", "retry_after": 1}"#, Some(1)),
+        ("", r#"{"error": "slow down", "retry_after": "60"}"#, Some(60)),
+        ("7", r#"{"error": "slow down"}"#, Some(7)),
+        ("7", r#"{"error": "slow down", "retry_after": 60}"#, Some(60)),
+        ("7", r#"{"error": "slow down", "retry_after": null}"#, Some(7)),
+        ("", r#"{"error": "slow down", "retry_after": 0}"#, None),
+        ("", r#"{"error": "slow down", "retry_after": -5}"#, None),
+        ("", r#"{"error": "slow down", "retry_after": 2300850892}"#, None),
+        ("0", r#"{"error": "slow down"}"#, None),
+        ("soon", r#"{"error": "slow down", "retry_after": null}"#, None),
+        ("Fri, 01 Jan 1999 00:00:00 GMT", r#"{"error": "slow down"}"#, None),
+        ("Thu, 01 Jan 2099 00:00:00 GMT", r#"{"error": "slow down"}"#, None),
     ] {
         let mut server = mockito::Server::new();
-        let mut mock = server.mock("GET", "/api/credits").with_status(429).with_body(body).expect(1);
-        if let Some(header) = header {
-            mock = mock.with_header("retry-after", header);
-        }
-        let mock = mock.create();
-        assert_eq!(complaint(&server.url(), 6), format!("error: rate limited (HTTP 429): slow down{wait}\n"));
+        let mock = server.mock("GET", "/api/credits").with_status(429).with_body(body);
+        // expect_error runs twice; a retry would be a third request.
+        let mock = mock.with_header("retry-after", header).expect(2).create();
+        let wait_text = match wait {
+            Some(1) => "; try again in 1 second".to_owned(),
+            Some(seconds) => format!("; try again in {seconds} seconds"),
+            None => String::new(),
+        };
+        let message = format!("rate limited (HTTP 429): slow down{wait_text}");
+        let error = expect_error(&mut ask(&server.url()), 6, "rate_limited", &message, None);
+        assert_eq!(error["retry_after"].as_u64(), wait, "{header} {body}");
         mock.assert();
     }
 }
 
 #[test]
-fn a_compressed_reply_is_refused_by_name() {
+fn a_compressed_reply_is_refused_with_its_encoding() {
     let mut server = mockito::Server::new();
-    server
-        .mock("GET", "/api/credits")
-        .with_header("content-encoding", "gzip")
-        .with_body("\x1f\u{8b}")
-        .create();
-    let expected = "error: the reply is compressed (gzip), which was not asked for\n";
-    assert_eq!(complaint(&server.url(), 8), expected);
+    let mock = server.mock("GET", "/api/credits").with_header("content-encoding", "gzip");
+    mock.with_body("\x1f\u{8b}").create();
+    let message = "the reply is compressed (gzip), which was not asked for (HTTP 200)";
+    expect_error(&mut ask(&server.url()), 8, "unexpected_reply", message, None);
+}
+
+/// A balance of this length in bytes.
+fn balance_of_length(length: usize) -> String {
+    let frame = r#"{"credits": 247, "pad": ""}"#.len();
+    format!(r#"{{"credits": 247, "pad": "{}"}}"#, "x".repeat(length - frame))
 }
 
 #[test]
-fn a_reply_may_have_64_kib_and_no_more() {
-    let body = |length: usize| {
-        let frame = r#"{"credits": 5, "pad": ""}"#.len();
-        format!(r#"{{"credits": 5, "pad": "{}"}}"#, "x".repeat(length - frame))
-    };
-    let fits = api(200, body(64 << 10));
-    asking(&fits.url()).arg("--plain").assert().code(0).stdout("5\n");
-    let exceeds = api(200, body((64 << 10) + 1));
-    assert_eq!(complaint(&exceeds.url(), 8), "error: the reply is larger than 64 KiB\n");
+fn a_balance_of_64_kib_is_read_and_a_larger_one_is_refused() {
+    expect_balance(&mut ask(&api(200, balance_of_length(64 << 10)).url()));
+    let larger = api(200, balance_of_length((64 << 10) + 1));
+    let message = "the reply is larger than 64 KiB (HTTP 200)";
+    expect_error(&mut ask(&larger.url()), 8, "unexpected_reply", message, None);
+}
+
+#[test]
+fn an_error_body_is_read_to_64_kib_and_no_further() {
+    let frame = r#"{"pad": "", "detail": "no luck"}"#.len();
+    let body = |length| format!(r#"{{"pad": "{}", "detail": "no luck"}}"#, "x".repeat(length - frame));
+    expect_message(body(64 << 10), ": no luck");
+    expect_message(body((64 << 10) + 1), "");
+}
+
+#[test]
+fn an_error_body_without_an_end_is_not_read_to_its_end() {
+    let server = Server::replying(|stream| {
+        let _ = stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\n\r\n");
+        while stream.write_all(&[b'x'; 1024]).is_ok() {}
+    });
+    let message = format!("the service failed (HTTP 500): {}…", "x".repeat(199));
+    expect_error(&mut ask(&server.url()), 5, "server_error", &message, None);
 }

@@ -1,35 +1,38 @@
 //! What a success prints, in each form.
 
+use std::io::{Read, pipe};
+
 use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
 
-use crate::common::{api, asking};
+use crate::common::{KEY, api, ask, expect_balance, expect_json_error, run, std_command};
 
 fn utc_now() -> Zoned {
     Timestamp::now().to_zoned(TimeZone::UTC)
 }
 
-/// The table's second line for this `last_topup_at`, written as JSON.
-fn last_topup(json: &str) -> String {
+/// Expects the table to show `shown` for a `last_topup_at` that is `json`.
+#[track_caller]
+fn expect_last_topup(json: &str, shown: &str) {
     let api = api(200, format!(r#"{{"credits": 5, "last_topup_at": {json}}}"#));
-    let run = asking(&api.url()).assert().code(0).stderr("");
-    let table = String::from_utf8(run.get_output().stdout.clone()).unwrap();
-    let (first, second) = table.split_once('\n').unwrap();
-    assert_eq!(first, "Credits      5");
-    second.strip_prefix("Last top-up  ").unwrap().strip_suffix('\n').unwrap().to_owned()
+    let run = run(&mut ask(&api.url()));
+    assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {shown}\n"));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn the_table_shows_the_date_in_utc_and_its_age() {
     let then = utc_now().checked_sub(3.days().hours(1)).unwrap();
-    let expected = then.strftime("%Y-%m-%d %H:%M UTC (3 days ago)").to_string();
+    let shown = then.strftime("%Y-%m-%d %H:%M UTC (3 days ago)").to_string();
+    let in_karachi = then.with_time_zone(TimeZone::fixed(jiff::tz::offset(5)));
+    let in_lima = then.with_time_zone(TimeZone::fixed(jiff::tz::offset(-5)));
     for sent in [
-        then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        then.strftime("%Y-%m-%dT%H:%M:%S.123456").to_string(),
-        then.with_time_zone(TimeZone::fixed(jiff::tz::offset(5)))
-            .strftime("%Y-%m-%dT%H:%M:%S%:z")
-            .to_string(),
+        then.strftime("\"%Y-%m-%dT%H:%M:%SZ\""),
+        then.strftime("\"%Y-%m-%dT%H:%M:%S\""),
+        then.strftime("\"%Y-%m-%d %H:%M:%S.123456\""),
+        in_karachi.strftime("\"%Y-%m-%dT%H:%M:%S%:z\""),
+        in_lima.strftime("\"%Y-%m-%dT%H:%M:%S.5%:z\""),
     ] {
-        assert_eq!(last_topup(&format!("{sent:?}")), expected, "{sent}");
+        expect_last_topup(&sent.to_string(), &shown);
     }
 }
 
@@ -37,96 +40,187 @@ fn the_table_shows_the_date_in_utc_and_its_age() {
 fn a_date_in_the_future_has_no_age() {
     let then = utc_now().checked_add(2.days()).unwrap();
     let sent = then.strftime("\"%Y-%m-%dT%H:%M:%SZ\"").to_string();
-    assert_eq!(last_topup(&sent), then.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    expect_last_topup(&sent, &then.strftime("%Y-%m-%d %H:%M UTC").to_string());
 }
 
 #[test]
-fn null_is_never_and_what_is_no_date_is_shown_as_sent() {
+fn never_topped_up_is_never() {
+    expect_last_topup("null", "never");
+    let run = run(&mut ask(&api(200, r#"{"credits": 5}"#).url()));
+    assert_eq!(run.stdout, "Credits      5\nLast top-up  never\n");
+}
+
+#[test]
+fn what_is_not_a_timestamp_is_shown_as_sent() {
     for (sent, shown) in [
-        ("null", "never"),
         ("\"last tuesday\"", "last tuesday"),
+        ("\"2024-13-45T99:99:99Z\"", "2024-13-45T99:99:99Z"),
+        ("\"2024-01-15T10:30:00[America/New_York]\"", "2024-01-15T10:30:00[America/New_York]"),
+        ("\"2024-01-15T10:30:00-05:00[America/New_York]\"", "2024-01-15T10:30:00-05:00[America/New_York]"),
         ("\"\"", "\"\""),
         ("1705314600", "1705314600"),
+        ("false", "false"),
         ("{\"a\": 1}", "{\"a\": 1}"),
     ] {
-        assert_eq!(last_topup(sent), shown);
+        expect_last_topup(sent, shown);
     }
-    let api = api(200, r#"{"credits": 5}"#);
-    asking(&api.url()).assert().code(0).stdout("Credits      5\nLast top-up  never\n");
+    expect_last_topup(&format!("\"{}\"", "x".repeat(300)), &format!("{}…", "x".repeat(199)));
 }
 
 #[test]
-fn the_number_is_exact_and_ungrouped() {
-    for (sent, number) in [
-        ("0", "0"),
-        ("-17", "-17"),
-        ("150.0", "150"),
-        ("1.5e2", "150"),
-        ("1234567", "1234567"),
-        ("9007199254740993", "9007199254740993"),
-        ("9223372036854775807", "9223372036854775807"),
-    ] {
-        let api = api(200, format!(r#"{{"credits": {sent}}}"#));
-        asking(&api.url()).arg("--plain").assert().code(0).stdout(format!("{number}\n")).stderr("");
-        asking(&api.url()).assert().code(0).stdout(format!("Credits      {number}\nLast top-up  never\n"));
+fn digits_that_the_key_and_the_timestamp_share_are_shown() {
+    let then = utc_now().checked_sub(3.days().hours(1)).unwrap();
+    let sent = then.strftime("%Y-%m-%dT%H:%M:%S.123456Z");
+    let api = api(200, format!(r#"{{"credits": 123456, "last_topup_at": "{sent}"}}"#));
+    let run = run(ask(&api.url()).env("CLADO_API_KEY", "lk_test_123456"));
+    let shown = then.strftime("%Y-%m-%d %H:%M UTC (3 days ago)");
+    assert_eq!(run.stdout, format!("Credits      123456\nLast top-up  {shown}\n"));
+}
+
+#[test]
+fn the_number_is_not_grouped() {
+    for number in ["1234567", "-1234567", "9223372036854775807", "-9223372036854775808"] {
+        let api = api(200, format!(r#"{{"credits": {number}}}"#));
+        assert_eq!(run(ask(&api.url()).arg("--plain")).stdout, format!("{number}\n"));
+        let table = format!("Credits      {number}\nLast top-up  never\n");
+        assert_eq!(run(&mut ask(&api.url())).stdout, table);
     }
 }
 
 #[test]
 fn json_is_the_body_byte_for_byte() {
-    let body = "{\"z\" :1.50,\t\"credits\":1.5e2,\r\n \"é\":\"\\u00e9\",\"nested\":{\"credits\":[1e2]},\"last_topup_at\":null}";
-    let api = api(200, format!(" \r\n{body}\n\n"));
-    asking(&api.url()).arg("--json").assert().code(0).stdout(format!("{body}\n")).stderr("");
+    for body in [
+        "{\"z\" :1.50,\t\"credits\":1.5e2,\r\n \"é\":\"\\u00e9\\/\",\"nested\":{\"credits\":[1E2]},\"last_topup_at\":null}",
+        "{\r\n  \"last_topup_at\": \"2024-01-15T10:30:00Z\",\r\n  \"credits\": 247\r\n}",
+        r#"{"credits":5,"x":1e400,"a":1,"a":2,"cr\u0065dit":"\ud83d\ude00"}"#,
+    ] {
+        let expected = format!("{body}\n");
+        for (before, after) in [("", ""), (" \r\n\t", ""), ("", "\r\n\r\n"), ("\n ", " \n")] {
+            let api = api(200, format!("{before}{body}{after}"));
+            let run = run(ask(&api.url()).arg("--json"));
+            assert_eq!((run.code, &run.stdout, run.stderr.as_str()), (Some(0), &expected, ""));
+        }
+    }
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn a_body_that_repeats_the_key_is_not_printed() {
+    let message = "the reply repeats the API key, so it is not printed (HTTP 200)";
+    for member in [
+        format!(r#""k": "{KEY}""#),
+        format!(r#""{KEY}": 1"#),
+        format!(r#""a": [{{"b": "Bearer {KEY}"}}]"#),
+        r#""k": "lk_test_not_a_real_\u006bey""#.to_owned(),
+        r#""k": "\u006c\u006b\u005f\u0074est\u005fno\u0074\u005fa_r\u0065al\u005Fk\u0065y""#.to_owned(),
+        r#""l\u006b_te\u0073t_no\u0074_a_re\u0061l_key": 1"#.to_owned(),
+        // Twelve characters of it.
+        r#""k": "…_not_a_real_…""#.to_owned(),
+        r#""k": "…_no\u0074_a_re\u0061l_…""#.to_owned(),
+    ] {
+        let api = api(200, format!(r#"{{"credits": 247, {member}}}"#));
+        expect_balance(&mut ask(&api.url()));
+        let table = run(&mut ask(&api.url()));
+        assert_eq!(table.stdout, "Credits      247\nLast top-up  never\n");
+        let error = expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply");
+        assert_eq!(error["message"], message);
+    }
+}
+
+#[test]
+fn quiet_prints_nothing() {
     let api = api(200, r#"{"credits": 5}"#);
     for flag in ["--quiet", "-q"] {
-        asking(&api.url()).arg(flag).assert().code(0).stdout("").stderr("");
+        let run = run(ask(&api.url()).args([flag, "--min", "5"]));
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
     }
 }
 
 #[test]
-fn colour_comes_only_when_asked_for_where_there_is_no_terminal() {
+fn below_the_minimum_the_balance_comes_first_and_then_the_complaint() {
     let api = api(200, r#"{"credits": 5}"#);
-    let plain = "Credits      5\nLast top-up  never\n";
-    let coloured = "Credits      \u{1b}[1m5\u{1b}[0m\nLast top-up  never\n";
-    let red = "Credits      \u{1b}[31m5\u{1b}[0m\nLast top-up  never\n";
-    let table = |flags: &[&str], env: &[(&str, &str)]| {
-        let run = asking(&api.url()).args(flags).envs(env.iter().copied()).assert();
-        String::from_utf8(run.get_output().stdout.clone()).unwrap()
-    };
-    assert_eq!(table(&[], &[]), plain);
-    assert_eq!(table(&[], &[("CLICOLOR_FORCE", "1"), ("FORCE_COLOR", "1")]), plain);
-    assert_eq!(table(&["--color", "never"], &[]), plain);
-    assert_eq!(table(&["--color=always"], &[("NO_COLOR", "1"), ("TERM", "dumb")]), coloured);
-    assert_eq!(table(&["--color", "always", "--min", "6"], &[]), red);
-    for form in ["--json", "--plain", "--quiet"] {
-        assert!(!table(&["--color", "always", form], &[]).contains('\u{1b}'), "{form}");
+    let complaint = "5 credits left, below the minimum of 6\n";
+    for (form, printed) in
+        [("--color=never", "Credits      5\nLast top-up  never\n"), ("--plain", "5\n"), ("--quiet", "")]
+    {
+        let (mut reader, writer) = pipe().unwrap();
+        let mut command = std_command(ask(&api.url()).args(["--min", "6", form]));
+        let mut child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        // It holds the writing ends.
+        drop(command);
+        let mut shown = String::new();
+        reader.read_to_string(&mut shown).unwrap();
+        assert_eq!(shown, format!("{printed}{complaint}"));
+        assert_eq!(child.wait().unwrap().code(), Some(1));
     }
 }
 
-/// `script` gives the program a terminal; it is part of every Debian system, and has other flags elsewhere.
+const PLAIN: &str = "Credits      5\nLast top-up  never\n";
+const BOLD: &str = "Credits      \u{1b}[1m5\u{1b}[0m\nLast top-up  never\n";
+const RED: &str = "Credits      \u{1b}[31m5\u{1b}[0m\nLast top-up  never\n";
+
+#[test]
+fn away_from_a_terminal_colour_has_to_be_asked_for() {
+    let api = api(200, r#"{"credits": 5}"#);
+    let table = |flags: &[&str], variables: &[(&str, &str)]| {
+        run(ask(&api.url()).args(flags).envs(variables.iter().copied())).stdout
+    };
+    assert_eq!(table(&[], &[("TERM", "xterm")]), PLAIN);
+    assert_eq!(table(&[], &[("CLICOLOR_FORCE", "1"), ("FORCE_COLOR", "1")]), PLAIN);
+    assert_eq!(table(&["--color", "auto"], &[]), PLAIN);
+    assert_eq!(table(&["--color", "never"], &[]), PLAIN);
+    assert_eq!(table(&["--color", "always"], &[]), BOLD);
+    assert_eq!(table(&["--color=always"], &[("NO_COLOR", "1"), ("TERM", "dumb")]), BOLD);
+    assert_eq!(table(&["--color", "always", "--min", "5"], &[]), BOLD);
+    assert_eq!(table(&["--color", "always", "--min", "6"], &[]), RED);
+}
+
+#[test]
+fn a_balance_of_0_or_less_is_red() {
+    for credits in ["0", "-5"] {
+        let api = api(200, format!(r#"{{"credits": {credits}}}"#));
+        let table = format!("Credits      \u{1b}[31m{credits}\u{1b}[0m\nLast top-up  never\n");
+        assert_eq!(run(ask(&api.url()).args(["--color", "always"])).stdout, table);
+    }
+}
+
+#[test]
+fn the_age_is_dim() {
+    let then = utc_now().checked_sub(3.days().hours(1)).unwrap();
+    let sent = then.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let api = api(200, format!(r#"{{"credits": 5, "last_topup_at": "{sent}"}}"#));
+    let run = run(ask(&api.url()).args(["--color", "always"]));
+    let date = then.strftime("%Y-%m-%d %H:%M UTC \u{1b}[2m(3 days ago)\u{1b}[0m");
+    assert_eq!(run.stdout, format!("Credits      \u{1b}[1m5\u{1b}[0m\nLast top-up  {date}\n"));
+}
+
+#[test]
+fn only_the_table_is_ever_coloured() {
+    let api = api(200, r#"{"credits": 5}"#);
+    for form in ["--json", "--plain", "--quiet"] {
+        let mut command = ask(&api.url());
+        command.args(["--color", "always", "--min", "6", form]).env("CLICOLOR_FORCE", "1");
+        let run = run(&mut command);
+        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{run:?}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
-fn on_a_terminal_the_environment_decides_about_colour() {
-    let api = api(200, r#"{"credits": 5}"#);
-    let coloured = |env: &[(&str, &str)]| {
-        let mut script = std::process::Command::new("script");
-        script.args(["-qec", assert_cmd::cargo::cargo_bin!("clado-credits").to_str().unwrap(), "/dev/null"]);
-        script.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        script.env("CLADO_API_KEY", crate::common::KEY).env("CLADO_API_URL", api.url());
-        let output = script.envs(env.iter().copied()).stdin(std::process::Stdio::null()).output().unwrap();
-        let shown = String::from_utf8(output.stdout).unwrap();
-        assert!(shown.contains("Last top-up  never"), "{shown}");
-        shown.contains('\u{1b}')
-    };
-    if std::process::Command::new("script").arg("--version").output().is_err() {
+fn on_a_terminal_the_table_is_coloured_unless_the_environment_or_the_flag_forbids_it() {
+    use crate::common::{has_program, on_terminal};
+    if !has_program("script") {
         return;
     }
-    assert!(coloured(&[("TERM", "xterm")]));
-    assert!(coloured(&[("TERM", "xterm"), ("NO_COLOR", "")]));
-    assert!(!coloured(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
-    assert!(!coloured(&[("TERM", "dumb")]));
+    let api = api(200, r#"{"credits": 5}"#);
+    for (flags, variables, expected) in [
+        ("", &[("TERM", "xterm")][..], BOLD),
+        ("", &[("TERM", "xterm"), ("NO_COLOR", "")], BOLD),
+        ("", &[("TERM", "xterm"), ("NO_COLOR", "1")], PLAIN),
+        ("", &[("TERM", "dumb")], PLAIN),
+        ("--color never", &[("TERM", "xterm")], PLAIN),
+        ("--color always", &[("TERM", "dumb"), ("NO_COLOR", "1")], BOLD),
+    ] {
+        let run = run(on_terminal(&api.url(), flags).envs(variables.iter().copied()));
+        assert_eq!(run.stdout, expected.replace('\n', "\r\n"), "{flags} {variables:?}");
+    }
 }

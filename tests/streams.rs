@@ -1,19 +1,20 @@
-//! Streams that are closed, full or gone: no panic, no wrong exit code.
+//! Standard streams that are closed, full, slow or gone: no panic, no wrong exit code, nothing lost.
 
-use std::io::pipe;
+use std::io::{Read, pipe};
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
-use crate::common::{BALANCE, KEY, api, bare};
+use crate::common::server::Server;
+use crate::common::{BALANCE, api, ask, clado, std_command};
 
 /// The exit code and standard error with this standard output.
-fn run(url: &str, flags: &[&str], stdout: impl Into<Stdio>) -> (Option<i32>, String) {
-    let mut command = bare();
-    command.env("CLADO_API_KEY", KEY).env("CLADO_API_URL", url).env("RUST_BACKTRACE", "1").args(flags);
-    let output = command.stdout(stdout).output().unwrap();
+fn run_into(stdout: impl Into<Stdio>, command: &assert_cmd::Command) -> (Option<i32>, String) {
+    let output = std_command(command).stdout(stdout).env("RUST_BACKTRACE", "1").output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// A pipe whose reader has gone before the first byte, unlike that of `| head`.
+/// A pipe whose reader is gone before the first byte; that of `| head` may be slower than the program.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -21,29 +22,23 @@ fn closed_pipe() -> Stdio {
 }
 
 #[test]
-fn a_reader_that_went_away_changes_nothing() {
+fn a_reader_that_is_gone_changes_nothing() {
     let api = api(200, BALANCE);
-    for (flags, code) in [
-        (&[][..], 0),
-        (&["--json"], 0),
-        (&["--plain"], 0),
-        (&["--help"], 0),
-        (&["-h"], 0),
-        (&["--version"], 0),
-        (&["--completions", "zsh"], 0),
-    ] {
-        assert_eq!(run(&api.url(), flags, closed_pipe()), (Some(code), String::new()), "{flags:?}");
+    for flags in
+        [&[][..], &["--json"], &["--plain"], &["--help"], &["-h"], &["--version"], &["--completions", "zsh"]]
+    {
+        let outcome = run_into(closed_pipe(), ask(&api.url()).args(flags));
+        assert_eq!(outcome, (Some(0), String::new()), "{flags:?}");
     }
-    let (code, complaint) = run(&api.url(), &["--min", "500"], closed_pipe());
-    assert_eq!((code, complaint.as_str()), (Some(1), "247 credits left, below the minimum of 500\n"));
+    let outcome = run_into(closed_pipe(), ask(&api.url()).args(["--min", "500"]));
+    assert_eq!(outcome, (Some(1), "247 credits left, below the minimum of 500\n".to_owned()));
 }
 
 #[test]
 fn errors_that_nobody_reads_keep_their_exit_code() {
     let api = api(500, "");
     for (flags, code) in [(&[][..], 5), (&["--verbose"], 5), (&["--json"], 5), (&["--no-such-flag"], 2)] {
-        let mut command = bare();
-        command.env("CLADO_API_KEY", KEY).env("CLADO_API_URL", api.url()).args(flags);
+        let mut command = std_command(ask(&api.url()).args(flags));
         let status = command.stdout(Stdio::null()).stderr(closed_pipe()).status().unwrap();
         assert_eq!(status.code(), Some(code), "{flags:?}");
     }
@@ -51,37 +46,140 @@ fn errors_that_nobody_reads_keep_their_exit_code() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_for_help_and_completions_too() {
-    for flags in [&["--help"][..], &["--version"], &["--completions", "fish"]] {
+fn a_full_disk_exits_9() {
+    let api = api(200, BALANCE);
+    for flags in [
+        &[][..],
+        &["--json"],
+        &["--plain"],
+        &["--min", "500"],
+        &["--help"],
+        &["--version"],
+        &["--completions", "fish"],
+    ] {
         let full = std::fs::File::create("/dev/full").unwrap();
-        let expected = "error: could not write the output: no space left on device\n".to_owned();
-        assert_eq!(run("", flags, full), (Some(9), expected), "{flags:?}");
+        let (code, stderr) = run_into(full, ask(&api.url()).args(flags));
+        assert_eq!(code, Some(9), "{flags:?}");
+        assert!(stderr.contains("could not write the output: no space left on device"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1);
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_standard_output_that_is_open_for_reading_only_is_9() {
+fn a_standard_output_that_is_open_only_for_reading_exits_9() {
     let api = api(200, BALANCE);
     let file = std::fs::File::open("/dev/null").unwrap();
     let expected = "error: could not write the output: bad file descriptor\n".to_owned();
-    assert_eq!(run(&api.url(), &[], file), (Some(9), expected));
+    assert_eq!(run_into(file, &ask(&api.url())), (Some(9), expected));
 }
 
-/// The runtime opens /dev/null in place of a stream that is closed, so that nothing else gets its number.
+/// `command`, started by a shell that runs `script` with it as `$@`.
+#[cfg(unix)]
+fn in_shell(script: &str, command: &assert_cmd::Command) -> assert_cmd::Command {
+    let mut shell = assert_cmd::Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.timeout(Duration::from_secs(60));
+    shell
+}
+
 #[cfg(unix)]
 #[test]
-fn streams_that_are_closed_do_no_harm() {
+fn closed_streams_do_no_harm() {
+    // The runtime opens /dev/null in their place, so that no file or connection gets their numbers.
     let api = api(200, BALANCE);
-    let binary = assert_cmd::cargo::cargo_bin!("clado-credits").to_str().unwrap();
-    for (redirections, minimum, code) in [(">&-", "1", 0), (">&- 2>&-", "500", 1), ("<&- >&- 2>&-", "1", 0)] {
-        let status = std::process::Command::new("sh")
-            .args(["-c", &format!("exec \"$0\" --min \"$1\" {redirections}"), binary, minimum])
-            .env_clear()
-            .env("CLADO_API_KEY", KEY)
-            .env("CLADO_API_URL", api.url())
-            .status()
-            .unwrap();
-        assert_eq!(status.code(), Some(code), "{redirections}");
+    for (script, minimum, code) in [
+        (r#"exec "$@" >&-"#, "1", 0),
+        (r#"exec "$@" >&- 2>&-"#, "500", 1),
+        (r#"exec "$@" <&- >&- 2>&-"#, "1", 0),
+    ] {
+        let run = crate::common::run(&mut in_shell(script, ask(&api.url()).args(["--min", minimum])));
+        assert_eq!(run.code, Some(code), "{script}: {run:?}");
     }
+}
+
+/// A limit on the size of files stands in for a disk that is nearly full.
+#[cfg(unix)]
+#[test]
+fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
+    use std::fs;
+    let api = api(200, BALANCE);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, before) = (folder.path().join("log"), folder.path().join("before"));
+    let limited = |script: &str, command: &mut assert_cmd::Command| {
+        let mut shell = in_shell(&format!("ulimit -f 1; trap '' XFSZ; {script}"), command);
+        crate::common::run(shell.current_dir(&folder))
+    };
+    // The unit of the limit differs between shells.
+    limited("head -c 4096 /dev/zero >log 2>/dev/null", &mut clado());
+    let limit = fs::read(&file).unwrap().len();
+    assert!(limit < 4096);
+
+    for space in [0, 1, 2, 3] {
+        let content = "x".repeat(limit - space);
+        fs::write(&before, &content).unwrap();
+        for form in ["--plain", "--json", "--color=never"] {
+            for script in [r#"cp before log; "$@" >>log"#, r#"{ cat before; "$@"; } >log"#] {
+                let run = limited(script, ask(&api.url()).arg(form));
+                let stderr = run.stderr;
+                assert_eq!(run.code, Some(9), "{form}, {space} bytes: {stderr}");
+                assert!(stderr.contains("could not write the output: "), "{stderr}");
+                assert!(fs::read_to_string(&file).unwrap() == content, "{form}, {space} bytes: {script}");
+            }
+        }
+    }
+
+    // Where all of it fits, it is there.
+    fs::write(&before, "x".repeat(limit - 4)).unwrap();
+    let run = limited(r#"cp before log; "$@" >>log"#, ask(&api.url()).arg("--plain"));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(fs::read_to_string(&file).unwrap().ends_with("x247\n"));
+}
+
+/// A body of the greatest length; with a line end it is more than a pipe holds on Linux.
+fn long_body() -> String {
+    let frame = r#"{"credits": 247, "pad": ""}"#.len();
+    format!(r#"{{"credits": 247, "pad": "{}"}}"#, "x".repeat((64 << 10) - frame))
+}
+
+#[test]
+fn the_deadline_does_not_cut_output_that_waits_for_its_reader() {
+    let api = api(200, long_body());
+    let (mut reader, writer) = pipe().unwrap();
+    let mut command = std_command(ask(&api.url()).args(["--json", "--timeout", "1"]));
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    // It holds the writing end.
+    drop(command);
+    thread::sleep(Duration::from_secs(2));
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    assert!(printed == long_body() + "\n", "{} bytes were printed", printed.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_does_not_block_gets_everything() {
+    use std::io::Write;
+    let (mut reader, mut writer) = pipe().unwrap();
+    socket2::SockRef::from(&writer).set_nonblocking(true).unwrap();
+    // A full pipe, so that the first write would block.
+    let mut filling = 0;
+    while let Ok(amount) = writer.write(&[b'x'; 512]) {
+        filling += amount;
+    }
+    let server = Server::sending(format!("HTTP/1.1 200 OK\r\n\r\n{}", long_body()));
+    let mut command = std_command(ask(&server.url()).arg("--json"));
+    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    server.next();
+    // The program tries to write meanwhile.
+    thread::sleep(Duration::from_millis(500));
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    assert!(printed[filling..] == long_body() + "\n", "{} bytes were printed", printed.len() - filling);
 }

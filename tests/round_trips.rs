@@ -1,16 +1,15 @@
-//! One check is one round trip of TCP, one of TLS and one of HTTP: what is sent when, as a relay saw it.
+//! One check is one round trip each for TCP, TLS and HTTP: what is sent when, as seen by a relay in between.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use tempfile::NamedTempFile;
 
-use crate::common::net::listen;
+use crate::common::server::{self, read_head};
 use crate::common::tls::{Authority, accept, config_with, params};
-use crate::common::{BALANCE, asking, read_head};
+use crate::common::{BALANCE, ask, expect_balance};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -42,14 +41,10 @@ impl Flight {
     }
 }
 
-/// Passes one connection on to `server`, and tells what it saw when both sides have closed.
-fn relay(server: SocketAddr) -> (SocketAddr, Receiver<Vec<Flight>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let client = listener.accept().unwrap().0;
-        drop(listener);
+/// Passes connections on to `server`, and records what each side sent. Unlike [`server::relay`] it has a thread for
+/// each direction, so that it adds no delay and keeps the pieces apart.
+fn recording_relay(server: SocketAddr) -> server::Server<Vec<Flight>> {
+    server::Server::new(move |client| {
         let server = TcpStream::connect(server).unwrap();
         let seen = Mutex::new(Vec::<Flight>::new());
         let pass = |side, mut from: &TcpStream, mut to: &TcpStream| {
@@ -72,31 +67,31 @@ fn relay(server: SocketAddr) -> (SocketAddr, Receiver<Vec<Flight>>) {
             scope.spawn(|| pass(Client, &client, &server));
             pass(Server, &server, &client);
         });
-        sender.send(seen.into_inner().unwrap()).unwrap();
-    });
-    (address, receiver)
+        seen.into_inner().unwrap()
+    })
 }
 
-/// A TLS 1.3 server that answers each request and waits for the client to close, and the file that names its
-/// authority.
-fn tls_server() -> (SocketAddr, NamedTempFile) {
+/// A good reply with its length.
+fn good() -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BALANCE}", BALANCE.len())
+}
+
+/// An API over TLS 1.3, and the file with its authority.
+fn tls_api() -> (server::Server, NamedTempFile) {
     let authority = Authority::new();
     let identity = authority.sign(&params(&["127.0.0.1"], |_| {}));
     let mut config = config_with(identity, &[&rustls::version::TLS13], |any| any.with_no_client_auth());
     // Tickets are sent when the client's Finished has come, which may be before its request has.
     config.send_tls13_tickets = 0;
     let config = Arc::new(config);
-    let (address, _) = listen(move |stream| {
+    let server = server::Server::new(move |stream| {
         let mut stream = accept(&config, stream);
-        read_head(&mut stream);
-        stream.write_all(good().as_bytes()).unwrap();
+        let head = read_head(&mut stream);
+        let _ = stream.write_all(good().as_bytes());
         let _ = stream.read(&mut [0]);
+        head
     });
-    (address, authority.file())
-}
-
-fn good() -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BALANCE}", BALANCE.len())
+    (server, authority.file())
 }
 
 /// The content types of TLS records.
@@ -106,10 +101,10 @@ const APPLICATION_DATA: u8 = 23;
 
 #[test]
 fn a_check_over_tls_takes_one_round_trip_for_tls_and_one_for_the_reply() {
-    let (server, authority) = tls_server();
-    let (address, flights) = relay(server);
-    asking(&format!("https://{address}")).env("SSL_CERT_FILE", authority.path()).assert().code(0);
-    let flights = flights.recv().unwrap();
+    let (server, authority) = tls_api();
+    let relay = recording_relay(server.address);
+    expect_balance(ask(&format!("https://{}", relay.address)).env("SSL_CERT_FILE", authority.path()));
+    let flights = relay.next();
 
     // Nothing follows the reply: the connection is closed and the process ends.
     let sides: Vec<Side> = flights.iter().map(|flight| flight.side).collect();
@@ -129,20 +124,16 @@ fn a_check_over_tls_takes_one_round_trip_for_tls_and_one_for_the_reply() {
 }
 
 #[test]
-fn a_request_over_plain_http_is_sent_in_one_piece() {
-    let (sender, pieces) = mpsc::channel();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut stream = listener.accept().unwrap().0;
+fn a_request_over_plain_http_is_sent_in_one_piece_and_nothing_follows_it() {
+    let server = server::Server::new(|mut stream| {
         let mut piece = vec![0; 64 << 10];
         let amount = stream.read(&mut piece).unwrap();
         stream.write_all(good().as_bytes()).unwrap();
         let rest = stream.read(&mut [0]).unwrap_or(0);
-        sender.send((piece[..amount].to_vec(), rest)).unwrap();
+        (String::from_utf8_lossy(&piece[..amount]).into_owned(), rest)
     });
-    asking(&format!("http://{address}")).assert().code(0);
-    let (request, rest) = pieces.recv().unwrap();
-    assert!(request.ends_with(b"\r\n\r\n"), "{:?}", String::from_utf8_lossy(&request));
-    assert_eq!(rest, 0, "something follows the request");
+    expect_balance(&mut ask(&server.url()));
+    let (request, rest) = server.next();
+    assert!(request.ends_with("\r\n\r\n"), "{request:?}");
+    assert_eq!(rest, 0);
 }

@@ -130,6 +130,11 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
         }
     }
 
+    // The next program's output follows directly.
+    fs::write(&before, "x".repeat(limit - 2)).unwrap();
+    limited(r#"{ cat before; "$@"; printf y; } >log"#, ask(&api.url()).arg("--plain"));
+    assert!(fs::read_to_string(&file).unwrap().ends_with("xy"));
+
     // Where all of it fits, it is there.
     fs::write(&before, "x".repeat(limit - 4)).unwrap();
     let run = limited(r#"cp before log; "$@" >>log"#, ask(&api.url()).arg("--plain"));

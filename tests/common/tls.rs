@@ -5,7 +5,10 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use assert_cmd::Command;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, GeneralSubtree, IsCa, KeyPair,
+    NameConstraints,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -45,6 +48,14 @@ impl Authority {
 
     pub fn named(name: &str) -> Authority {
         Authority(CertifiedIssuer::self_signed(authority(name), KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// An authority for the names in one domain only.
+    pub fn limited_to(domain: &str) -> Authority {
+        let permitted_subtrees = vec![GeneralSubtree::DnsName(domain.to_owned())];
+        let mut params = authority("An authority for one domain");
+        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// An authority below this one.

@@ -1,17 +1,18 @@
-//! Which certificates are trusted: what SSL_CERT_FILE and SSL_CERT_DIR name, before any connection is made.
+//! Which certificates SSL_CERT_FILE and SSL_CERT_DIR make trusted. They are read before any connection is made.
+//!
+//! That they replace the system's is tested in `system_store.rs`.
 
 use std::fs;
-use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::common::asking;
-use crate::common::net::{expect_balance, expect_failure, listen, one};
-use crate::common::tls::{Authority, Server, config, file};
+use crate::common::server::Server;
+use crate::common::tls::{self, Authority, ask_trusting, config, file, name};
+use crate::common::{BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error, run};
 
-/// A directory of these files. The names are not the hashes that OpenSSL looks for.
-fn directory(files: &[(&str, String)]) -> TempDir {
+/// A directory of these files. OpenSSL would look for names that are hashes.
+fn directory(files: &[(&str, &str)]) -> TempDir {
     let directory = TempDir::new().unwrap();
     for (name, content) in files {
         fs::write(directory.path().join(name), content).unwrap();
@@ -19,129 +20,188 @@ fn directory(files: &[(&str, String)]) -> TempDir {
     directory
 }
 
-#[cfg(unix)] // The system's words.
+/// The path of a file that is not there.
+fn missing() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("no such file")
+}
+
 #[test]
-fn a_named_store_that_is_no_store_is_an_error_before_any_connection() {
+fn a_variable_without_a_certificate_is_an_error_before_any_connection() {
     let authority = Authority::new();
-    let empty = directory(&[]);
-    let of_no_use = directory(&[("readme.txt", "no certificate".to_owned())]);
-    let missing = empty.path().join("missing.pem");
-    let (nothing, der, garbage) = (file(""), file(authority.der()), file([0xff, 0, 0xfe].repeat(100)));
-    let damaged = file(authority.pem().replace("MII", "M!I"));
-    let no_pem = "holds no PEM certificate";
-    let not_found = "can't be read: no such file or directory";
-    for (variable, path, problem) in [
-        ("SSL_CERT_FILE", missing.as_path(), not_found),
-        ("SSL_CERT_FILE", empty.path(), "can't be read: is a directory"),
-        ("SSL_CERT_FILE", nothing.path(), no_pem),
-        ("SSL_CERT_FILE", der.path(), no_pem),
-        ("SSL_CERT_FILE", garbage.path(), no_pem),
-        ("SSL_CERT_FILE", damaged.path(), no_pem),
-        ("SSL_CERT_DIR", missing.as_path(), not_found),
-        ("SSL_CERT_DIR", nothing.path(), "can't be read: not a directory"),
-        ("SSL_CERT_DIR", empty.path(), no_pem),
-        ("SSL_CERT_DIR", of_no_use.path(), no_pem),
+    let empty_directory = directory(&[]);
+    let no_certificate = directory(&[("readme.txt", "not a certificate")]);
+    let mismatched = authority.pem().replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE");
+    let damaged = authority.pem().replace("MII", "M!I");
+    let files =
+        [file(""), file(authority.der()), file([0xff, 0, 0xfe].repeat(100)), file(damaged), file(mismatched)];
+    let files = files.iter().map(|file| ("SSL_CERT_FILE", file.path()));
+    let directories = [("SSL_CERT_DIR", empty_directory.path()), ("SSL_CERT_DIR", no_certificate.path())];
+    for (variable, path) in files.chain(directories) {
+        let server = Server::silent();
+        let mut command = ask(&format!("https://{}", server.address));
+        let message =
+            format!("could not use {} (from {variable}): there is no PEM certificate in it", path.display());
+        let error = expect_error(command.env(variable, path), 2, "usage", &message, None);
+        assert_eq!(error["retryable"], false);
+        assert!(server.finish().is_empty(), "there was a connection");
+    }
+}
+
+#[test]
+fn a_variable_whose_path_cannot_be_read_is_an_error_before_any_connection() {
+    let (empty_directory, empty_file, missing) = (directory(&[]), file(""), missing());
+    for (variable, path) in [
+        ("SSL_CERT_FILE", missing.as_path()),
+        ("SSL_CERT_FILE", empty_directory.path()),
+        ("SSL_CERT_DIR", &missing),
+        ("SSL_CERT_DIR", empty_file.path()),
     ] {
-        let (address, connections) = listen(|stream| stream.peer_addr().unwrap());
-        let mut command = asking(&format!("https://{address}"));
-        command.env(variable, path);
-        let error = format!("{variable} names {}, which {problem}", path.display());
-        expect_failure(&mut command, 7, "tls", &error, None);
-        // The first connection is the test's own.
-        let own = TcpStream::connect(address).unwrap();
-        assert_eq!(one(&connections), own.local_addr().unwrap(), "{error}");
+        let server = Server::silent();
+        let mut command = ask(&format!("https://{}", server.address));
+        let error = expect_json_error(command.env(variable, path), 2, "usage");
+        // The rest is the system's description.
+        let start = format!("could not read {} (from {variable}): ", path.display());
+        assert!(error["message"].as_str().unwrap().starts_with(&start), "{error}");
+        assert!(server.finish().is_empty(), "there was a connection");
     }
 }
 
 #[test]
-fn an_empty_variable_is_as_good_as_none() {
-    let authority = Authority::new();
-    let server = Server::new(config(authority.good()));
-    let directory = directory(&[("any", authority.pem())]);
-    let trusted = authority.file();
-    let none = Path::new("");
-    for (file, directory) in [(none, directory.path()), (trusted.path(), none)] {
-        let mut command = asking(&server.url());
-        expect_balance(command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", directory));
+fn a_path_is_shown_without_control_characters_and_without_the_key() {
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        for (path, shown) in [
+            ("no\u{1b}[31m\n\u{9b}\u{202e}\u{200b}", r"no\u{1b}[31m\n\u{9b}\u{202e}\u{200b}"),
+            (KEY, "(redacted)"),
+        ] {
+            let run = run(ask("https://localhost").env(variable, path));
+            let start = format!("error: could not read {shown} (from {variable}): ");
+            assert!(run.stderr.starts_with(&start), "{}", run.stderr);
+            assert_eq!((run.code, run.stderr.lines().count()), (Some(2), 1));
+        }
     }
 }
 
 #[test]
-fn an_empty_variable_leaves_the_systems_store_in_place() {
-    let server = Server::new(config(Authority::new().good()));
-    let said = |empty: &[&str]| {
-        let mut command = asking(&server.url());
-        command.envs(empty.iter().map(|name| (name, "")));
-        let output = command.output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    };
-    let without = said(&[]);
-    assert_eq!(without.0, Some(7));
-    assert_eq!(said(&["SSL_CERT_FILE", "SSL_CERT_DIR"]), without);
-}
-
-#[test]
-fn a_plain_address_needs_no_store() {
-    let api = crate::common::api(200, crate::common::BALANCE);
-    expect_balance(asking(&api.url()).env("SSL_CERT_FILE", "/nonexistent"));
-}
-
-#[test]
-fn directories_are_searched_whatever_their_files_are_called() {
+fn a_blank_variable_counts_as_unset() {
     let authority = Authority::new();
-    let server = Server::new(config(authority.good()));
-    let other =
-        directory(&[("a.pem", Authority::named("Another company").pem()), ("notes.txt", "x".to_owned())]);
-    let right = directory(&[("whatever", authority.pem())]);
-    let missing = Path::new("/nonexistent");
+    let server = tls::api(config(authority.good()));
+    let directory = directory(&[("any", &authority.pem())]);
+    let url = format!("https://{}", name(&server));
+    for blank in ["", " ", "\t"] {
+        expect_balance(ask_trusting(&server, &authority.file()).env("SSL_CERT_DIR", blank));
+        expect_balance(ask(&url).env("SSL_CERT_FILE", blank).env("SSL_CERT_DIR", directory.path()));
+        let with_both_blank = run(ask(&url).env("SSL_CERT_FILE", blank).env("SSL_CERT_DIR", blank));
+        assert_eq!(with_both_blank, run(&mut ask(&url)));
+    }
+}
+
+#[test]
+fn plain_http_needs_no_certificates() {
+    let api = api(200, BALANCE);
+    expect_balance(ask(&api.url()).env("SSL_CERT_FILE", missing()).env("SSL_CERT_DIR", missing()));
+}
+
+#[test]
+fn several_directories_are_read_and_one_of_them_may_be_missing() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let other = Authority::named("Another company").pem();
+    let other = directory(&[("a.pem", &other), ("notes.txt", "x")]);
+    let right = directory(&[("any name", &authority.pem())]);
+    let (other, right, missing, empty) = (other.path(), right.path(), missing(), Path::new(""));
     for list in [
-        vec![right.path()],
-        vec![other.path(), right.path()],
-        vec![right.path(), Path::new("")],
-        vec![missing, right.path()],
+        vec![right],
+        vec![other, right],
+        vec![right, other],
+        vec![&missing, right],
+        vec![right, &missing],
+        vec![empty, right, empty],
     ] {
-        let mut command = asking(&server.url());
-        expect_balance(command.env("SSL_CERT_DIR", std::env::join_paths(list).unwrap()));
+        let list = std::env::join_paths(list).unwrap();
+        expect_balance(ask(&format!("https://{}", name(&server))).env("SSL_CERT_DIR", list));
     }
 }
 
 #[test]
-fn an_issuer_that_the_file_does_not_hold_is_looked_for_in_the_directory() {
+fn the_file_and_the_directory_add_up() {
     let authority = Authority::new();
-    let server = Server::new(config(authority.good()));
-    let directory = directory(&[("any", authority.pem())]);
-    // The second has the right name and the wrong key.
+    let server = tls::api(config(authority.good()));
+    // The second has the right name and the wrong key: an authority before it was renewed.
     for other in [Authority::named("Another company"), Authority::new()] {
-        let trusted = other.file();
-        expect_balance(server.asked_trusting(&trusted).env("SSL_CERT_DIR", directory.path()));
+        for (in_file, in_directory) in [(&authority, &other), (&other, &authority)] {
+            let directory = directory(&[("any", &in_directory.pem())]);
+            expect_balance(ask_trusting(&server, &in_file.file()).env("SSL_CERT_DIR", directory.path()));
+        }
     }
 }
 
 #[test]
-fn the_named_file_replaces_the_systems_store() {
+fn a_missing_directory_does_no_harm_beside_a_good_file() {
     let authority = Authority::new();
-    let server = Server::new(config(Authority::named("Another company").good()));
-    let output = server.asked_trusting(&authority.file()).output().unwrap();
-    assert_eq!(output.status.code(), Some(7));
+    let server = tls::api(config(authority.good()));
+    expect_balance(ask_trusting(&server, &authority.file()).env("SSL_CERT_DIR", missing()));
 }
 
 #[test]
-fn a_bundle_is_read_around_damage_comments_and_line_ends() {
+fn a_missing_file_is_an_error_even_beside_a_good_directory() {
+    let directory = directory(&[("any", &Authority::new().pem())]);
+    let mut command = ask("https://localhost");
+    command.env("SSL_CERT_FILE", missing()).env("SSL_CERT_DIR", directory.path());
+    let error = expect_json_error(&mut command, 2, "usage");
+    assert!(error["message"].as_str().unwrap().contains("(from SSL_CERT_FILE)"), "{error}");
+}
+
+#[test]
+fn a_bundle_may_hold_text_other_blocks_and_damage() {
     let authority = Authority::new();
-    let server = Server::new(config(authority.good()));
+    let server = tls::api(config(authority.good()));
     let good = authority.pem();
     let other = Authority::named("Another company").pem();
     let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
-    let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let no_base64 = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
+    let not_a_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let not_base64 = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
     for bundle in [
         format!("# A comment\n\nSubject: some words = more\n{good}"),
+        format!("{other}\nAnother comment\n{good}"),
         format!("{other}{good}").replace('\n', "\r\n"),
-        format!("{no_certificate}{good}"),
-        format!("{no_base64}{good}"),
+        format!("\u{feff}{good}"),
+        good.replace("CERTIFICATE", "X509 CERTIFICATE"),
+        format!("{not_a_certificate}{good}"),
+        format!("{not_base64}{good}"),
         format!("{key}{good}"),
         format!("{good}-----BEGIN CERTIFICATE-----\nMIIB"),
     ] {
-        expect_balance(&mut server.asked_trusting(&file(bundle)));
+        expect_balance(&mut ask_trusting(&server, &file(bundle)));
     }
+}
+
+#[cfg(target_os = "linux")] // Elsewhere `ulimit -v` may not be known.
+#[test]
+fn of_a_huge_file_only_the_start_is_read() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let directory = directory(&[("huge", &authority.pem())]);
+    let huge = directory.path().join("huge");
+    // 2 GiB, of which only the start takes room on the disk. The program gets half of it as memory.
+    fs::File::options().write(true).open(&huge).unwrap().set_len(2 << 30).unwrap();
+    for (variable, path) in [("SSL_CERT_FILE", huge.as_path()), ("SSL_CERT_DIR", directory.path())] {
+        let program = ask(&format!("https://{}", name(&server)));
+        let mut limited = crate::common::within("sh", &program);
+        limited.args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#]).arg(program.get_program());
+        expect_balance(limited.env(variable, path));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_in_a_directory_is_not_waited_for() {
+    if !crate::common::has_program("mkfifo") {
+        return;
+    }
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let directory = directory(&[("any", &authority.pem())]);
+    let made = std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    expect_balance(ask(&format!("https://{}", name(&server))).env("SSL_CERT_DIR", directory.path()));
 }

@@ -37,6 +37,15 @@ pub fn ask(url: &str) -> Command {
     command
 }
 
+/// A program that starts `inner`, with the same environment. Its arguments are up to the test.
+#[cfg(target_os = "linux")]
+pub fn within(outer: &str, inner: &Command) -> Command {
+    let mut command = Command::new(outer);
+    command.env_clear().timeout(Duration::from_secs(60));
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 /// An API that answers each request for the balance with this status and body.
 pub fn api(status: usize, body: impl AsRef<[u8]>) -> mockito::ServerGuard {
     let mut server = mockito::Server::new();

@@ -35,7 +35,7 @@ pub fn fetch(run: &Arc<Run>) -> Result<Reply> {
     let url = (config.endpoint.authority(), config.url_setting.unwrap_or_default().into());
     let proxy = config.proxy.as_ref().map(|proxy| (proxy.ureq.host(), proxy.variable.clone()));
     if let Some((_, setting)) = proxy.into_iter().chain([url]).find(|(host, _)| text::repeats_key(host)) {
-        return Err(error!(Usage, "the host in {} is the API key", setting));
+        return Err(error!(Usage, "the host in {} contains the API key", setting));
     }
     run.note(&shown!("key: from {}", config.key.name()));
     let agent = transport::agent(run)?;

@@ -14,8 +14,6 @@ const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 /// A key that nothing but its value gives away.
 const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
 
-const HOST_IS_KEY: &str = "the host in --api-url, CLADO_API_URL or a proxy variable holds the API key";
-
 #[test]
 fn the_request_is_one_get_with_four_headers() {
     let server = Server::sending(GOOD);
@@ -285,10 +283,16 @@ fn a_url_whose_host_holds_the_key_is_refused_without_a_request() {
         for url in [format!("https://{key}"), format!("https://{key}.example:443/v2")] {
             let proxy = Server::silent();
             let mut command = ask(&url);
-            expect_error(command.env("CLADO_API_KEY", key), 2, "usage", HOST_IS_KEY, None);
+            expect_error(
+                command.env("CLADO_API_KEY", key),
+                2,
+                "usage",
+                "the host in CLADO_API_URL contains the API key",
+                None,
+            );
             let mut command = ask("");
             command.env("CLADO_API_KEY", key).env("HTTPS_PROXY", proxy.url()).args(["--api-url", &url]);
-            expect_error(&mut command, 2, "usage", HOST_IS_KEY, None);
+            expect_error(&mut command, 2, "usage", "the host in --api-url contains the API key", None);
             proxy.expect_no_request();
         }
     }
@@ -300,7 +304,13 @@ fn a_proxy_whose_host_is_the_key_is_refused() {
         for variable in ["HTTPS_PROXY", "ALL_PROXY"] {
             let mut command = ask("https://127.0.0.1");
             command.env("CLADO_API_KEY", key).env(variable, format!("http://{key}:3128"));
-            expect_error(&mut command, 2, "usage", HOST_IS_KEY, None);
+            expect_error(
+                &mut command,
+                2,
+                "usage",
+                &format!("the host in {variable} contains the API key"),
+                None,
+            );
         }
     }
 }

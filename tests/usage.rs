@@ -230,6 +230,8 @@ fn the_key_after_a_wrong_argument_never_shows_in_the_error() {
         for wrong in wrong_because_of(key) {
             expect_no_part_of(key, &usage_error(clado().args(&wrong).args(["--api-key", key])));
             expect_no_part_of(key, &usage_error(clado().args(&wrong).arg(format!("--api-key={key}"))));
+            let twice = ["--api-key", key, "--api-key", "lk_another_key_0123456789"];
+            expect_no_part_of(key, &usage_error(clado().args(twice).args(&wrong)));
         }
     }
 }

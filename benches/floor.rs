@@ -1,5 +1,5 @@
-//! The floor of `cargo bench`: the least that one check can cost with rustls. It trusts one authority, sends
-//! the request, reads the reply and prints its body; it parses no options, follows no proxy, keeps no deadline.
+//! A minimal rustls client: the lower bound in `cargo bench`. It trusts one authority, sends the request, reads the
+//! reply and prints its body. It has no options, no proxy and no deadline.
 //!
 //! `floor ADDRESS AUTHORITY.pem`, with the key in CLADO_API_KEY.
 

@@ -9,7 +9,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "nobody closes the pipe early")]
 
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -48,7 +47,6 @@ const CHECK_ONE: &str = "clado-credits, one authority";
 const CHECK_PLAIN: &str = "clado-credits --plain, 64 KiB, one authority";
 const CHECK_JSON: &str = "clado-credits --json, 64 KiB, one authority";
 const FLOOR: &str = "minimal rustls client, one authority";
-const CURL: &str = "curl";
 const CURL_JQ: &str = "curl \\| jq";
 const VERSION: &str = "clado-credits --version";
 const HELP: &str = "clado-credits --help";
@@ -60,7 +58,7 @@ const TIME: &str = "/usr/bin/time";
 /// A command, or several connected by pipes, and what was measured.
 struct Contestant {
     name: &'static str,
-    commands: Vec<Vec<OsString>>,
+    commands: Vec<Vec<String>>,
     environment: Vec<(&'static str, String)>,
     /// A part of the output. It is checked in each run, as a run that fails would be fast.
     prints: &'static str,
@@ -74,7 +72,10 @@ impl Contestant {
     fn new(name: &'static str, commands: &[&[&str]], prints: &'static str) -> Contestant {
         Contestant {
             name,
-            commands: commands.iter().map(|words| words.iter().map(OsString::from).collect()).collect(),
+            commands: commands
+                .iter()
+                .map(|command| command.iter().map(ToString::to_string).collect())
+                .collect(),
             environment: vec![("CLADO_API_KEY", KEY.to_owned())],
             prints,
             wall_ms: Vec::new(),
@@ -90,13 +91,13 @@ impl Contestant {
     }
 
     /// Runs the commands, each with what `tool` returns for its position in front.
-    fn run(&self, tool: impl Fn(usize) -> Vec<OsString>) {
+    fn run(&self, tool: impl Fn(usize) -> Vec<String>) {
         let mut children = Vec::new();
         let mut input = Stdio::null();
-        for (position, words) in self.commands.iter().enumerate() {
-            let words: Vec<_> = tool(position).into_iter().chain(words.iter().cloned()).collect();
-            let mut command = Command::new(&words[0]);
-            command.args(&words[1..]).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        for (position, command) in self.commands.iter().enumerate() {
+            let arguments = [tool(position), command.clone()].concat();
+            let mut command = Command::new(&arguments[0]);
+            command.args(&arguments[1..]).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
             command.envs(self.environment.iter().cloned()).stdin(input).stdout(Stdio::piped());
             let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.name));
             let output = child.stdout.take().unwrap();
@@ -127,9 +128,8 @@ impl Contestant {
         tool: impl Fn(&str) -> Vec<String>,
         number: impl Fn(&str) -> Option<f64>,
     ) -> Vec<f64> {
-        let log =
-            |position| directory.join(format!("log.{position}")).into_os_string().into_string().unwrap();
-        self.run(|position| tool(&log(position)).into_iter().map(OsString::from).collect());
+        let log = |position| format!("{}/log.{position}", directory.display());
+        self.run(|position| tool(&log(position)));
         let logs = (0..self.commands.len()).map(|position| fs::read_to_string(log(position)).unwrap());
         logs.map(|log| number(&log).unwrap_or_else(|| panic!("no number in {log:?}"))).collect()
     }
@@ -189,7 +189,7 @@ fn main() -> ExitCode {
         Contestant::new("clado-credits --completions zsh", &[&[program, "--completions", "zsh"]], "#compdef"),
     ];
     if installed("curl") {
-        contestants.push(Contestant::new(CURL, &[curl], "247"));
+        contestants.push(Contestant::new("curl", &[curl], "247"));
         if installed("jq") {
             contestants.push(Contestant::new(CURL_JQ, &[curl, &["jq", ".credits"]], "247"));
         }

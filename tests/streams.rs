@@ -5,8 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::server::Server;
-use crate::common::{BALANCE, api, ask, clado, std_command};
+use crate::common::{BALANCE, api, ask, std_command};
 
 /// The exit code and standard error with this standard output.
 fn run_into(stdout: impl Into<Stdio>, command: &assert_cmd::Command) -> (Option<i32>, String) {
@@ -112,7 +111,7 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
         crate::common::run(shell.current_dir(&folder))
     };
     // The unit of the limit differs between shells.
-    limited("head -c 4096 /dev/zero >log 2>/dev/null", &mut clado());
+    limited("head -c 4096 /dev/zero >log 2>/dev/null", &mut ask(&api.url()));
     let limit = fs::read(&file).unwrap().len();
     assert!(limit < 4096);
 
@@ -152,11 +151,11 @@ fn long_body() -> String {
 fn the_deadline_does_not_cut_output_that_waits_for_its_reader() {
     let api = api(200, long_body());
     let (mut reader, writer) = pipe().unwrap();
-    let mut command = std_command(ask(&api.url()).args(["--json", "--timeout", "1"]));
+    let mut command = std_command(ask(&api.url()).args(["--json", "--timeout", "2"]));
     let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     // It holds the writing end.
     drop(command);
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(3));
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -168,6 +167,9 @@ fn the_deadline_does_not_cut_output_that_waits_for_its_reader() {
 #[test]
 fn a_pipe_that_does_not_block_gets_everything() {
     use std::io::Write;
+
+    use crate::common::server::Server;
+
     let (mut reader, mut writer) = pipe().unwrap();
     socket2::SockRef::from(&writer).set_nonblocking(true).unwrap();
     // A full pipe, so that the first write would block.

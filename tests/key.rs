@@ -95,7 +95,7 @@ const NOT_ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Enc
 const NOT_ALONE: &str = "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
 
 #[test]
-fn a_character_that_can_not_be_sent_is_named_with_its_place() {
+fn a_character_that_cannot_be_sent_is_named_with_its_place() {
     let server = Server::silent();
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     for (key, problem, hint) in [
@@ -193,7 +193,7 @@ fn a_file_without_end_is_not_read_to_its_end() {
 }
 
 #[test]
-fn a_file_that_can_not_be_read_is_named() {
+fn a_file_that_cannot_be_read_is_named() {
     let server = Server::silent();
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("missing"), folder.path().to_owned()] {

@@ -185,6 +185,7 @@ const DIFFERENCES: &[&str] = &[
     "TLS 1.2 and 1.3, with ECDHE only; no client certificates; no HTTP/2.",
     "Host names in ASCII only (xn--...).",
     "At most 64 KiB of head, 128 header lines and 64 KiB of body are read.",
+    "No chunked bodies in replies of HTTP/1.0.",
     "Refused as invalid: 100 Continue with header lines, folded header lines, chunk sizes of more than 20 bytes with \
      their extension, and different lengths in one head.",
     "In proxy variables a path is an error, and blanks around the value are not; NO_PROXY also takes *.domain.",

@@ -48,7 +48,7 @@ impl Reply {
             .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
         let credits = integer(credits.as_deref().map_or("", RawValue::get))?;
         // A string loses its quotes, unless they are all that it has.
-        let string = |raw: &str| serde_json::from_str(raw).ok().filter(|text: &String| !text.is_empty());
+        let string = |raw: &str| serde_json::from_str(raw).ok().filter(|s: &String| !s.trim().is_empty());
         let last_topup = last_topup_at.map(|raw| string(raw.get()).unwrap_or_else(|| raw.get().to_owned()));
         Ok(Reply { body, credits, last_topup })
     }
@@ -83,7 +83,7 @@ fn integer(json: &str) -> Result<i64, &'static str> {
 pub fn message(body: &[u8]) -> Option<Shown> {
     fn find(value: &Value) -> Option<&str> {
         match value {
-            Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            Value::String(text) => Some(text.trim()).filter(|t| !t.is_empty() && !t.starts_with('<')),
             Value::Array(items) => items.iter().find_map(find),
             Value::Object(fields) => {
                 ["detail", "error", "message", "msg"].iter().find_map(|name| find(fields.get(*name)?))

@@ -58,6 +58,7 @@ fn what_is_not_a_timestamp_is_shown_as_sent() {
         ("\"2024-01-15T10:30:00[America/New_York]\"", "2024-01-15T10:30:00[America/New_York]"),
         ("\"2024-01-15T10:30:00-05:00[America/New_York]\"", "2024-01-15T10:30:00-05:00[America/New_York]"),
         ("\"\"", "\"\""),
+        ("\"  \"", "\"  \""),
         ("1705314600", "1705314600"),
         ("false", "false"),
         ("{\"a\": 1}", "{\"a\": 1}"),
@@ -113,6 +114,8 @@ fn a_body_that_repeats_the_key_is_not_printed() {
         r#""k": "lk_test_not_a_real_\u006bey""#.to_owned(),
         r#""k": "\u006c\u006b\u005f\u0074est\u005fno\u0074\u005fa_r\u0065al\u005Fk\u0065y""#.to_owned(),
         r#""l\u006b_te\u0073t_no\u0074_a_re\u0061l_key": 1"#.to_owned(),
+        // A second member of this name hides the first from most readers.
+        r#""k": "lk_te\u0073t_no\u0074_a_re\u0061l_key", "k": 1"#.to_owned(),
         // Twelve characters of it.
         r#""k": "…_not_a_real_…""#.to_owned(),
         r#""k": "…_no\u0074_a_re\u0061l_…""#.to_owned(),
@@ -123,6 +126,16 @@ fn a_body_that_repeats_the_key_is_not_printed() {
         assert_eq!(table.stdout, "Credits      247\nLast top-up  never\n");
         let error = expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply");
         assert_eq!(error["message"], message);
+    }
+}
+
+#[test]
+fn a_body_that_repeats_a_key_with_quotes_or_backslashes_is_not_printed() {
+    for key in [r#"lk_test"quoted"#, r"lk_test\quoted", r"lk_te\st\or\be"] {
+        let body = serde_json::json!({ "credits": 247, "k": key }).to_string();
+        let api = api(200, body);
+        let mut command = ask(&api.url());
+        expect_json_error(command.env("CLADO_API_KEY", key), 8, "unexpected_reply");
     }
 }
 

@@ -171,6 +171,7 @@ fn a_web_page_is_never_shown() {
         "<?xml version=\"1.0\"?><error>no luck</error>",
         "\u{feff}<title>no luck</title>",
         "\u{feff}\n<H1>no luck</H1>",
+        r#"{"detail": "<html><body>no luck</body></html>"}"#,
     ] {
         expect_message(page, "");
     }

@@ -2,11 +2,13 @@
 //!
 //! Pure: bytes in, values out. What a status means is decided in `client.rs`.
 
+use std::io;
+
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Deserializer, Serializer, Value};
 
 use crate::text::Shown;
 
@@ -38,12 +40,12 @@ impl Reply {
     /// # Errors
     /// When the body is not a JSON object with exactly one integer `credits`: what is wrong, as a sentence.
     pub fn parse(body: Vec<u8>) -> Result<Reply, &'static str> {
-        let body = String::from_utf8(body).map_err(|_| "the reply is not JSON")?;
+        const NOT_JSON: &str = "the reply is not JSON";
+        let body = String::from_utf8(body).map_err(|_| NOT_JSON)?;
         // `Fields` skips what it does not need. This reads everything, so that what is printed always parses.
-        let value: Value = serde_json::from_str(&body).map_err(|_| "the reply is not JSON")?;
-        if !value.is_object() {
-            return Err("the reply is not a JSON object");
-        }
+        let (mut from, mut to) = (Deserializer::from_str(&body), Serializer::new(io::sink()));
+        serde_transcode::transcode(&mut from, &mut to).and_then(|()| from.end()).map_err(|_| NOT_JSON)?;
+        body.trim_start().strip_prefix('{').ok_or("the reply is not a JSON object")?;
         let Fields { credits, last_topup_at } = serde_json::from_str(&body)
             .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
         let credits = integer(credits.as_deref().map_or("", RawValue::get))?;
@@ -100,7 +102,7 @@ pub fn message(body: &[u8]) -> Option<Shown> {
 
 /// Whether a body is a web page, or anything else made of tags.
 pub fn is_web_page(body: &[u8]) -> bool {
-    String::from_utf8_lossy(body).trim_start_matches('\u{feff}').trim_start().starts_with('<')
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start().starts_with(b"<")
 }
 
 /// Seconds to wait before the next try: the body's `retry_after`, else the `Retry-After` header, which holds

@@ -77,7 +77,7 @@ impl Shown {
     /// The system's description of an I/O error as the end of a sentence, without the error number.
     pub fn reason(error: &io::Error) -> Shown {
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            return "the other side closed it".into();
+            return "the other side closed the connection".into();
         }
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
@@ -276,7 +276,7 @@ mod tests {
     fn an_io_error_reads_as_the_end_of_a_sentence() {
         for (error, reason) in [
             (io::Error::from(io::ErrorKind::ConnectionRefused), "connection refused"),
-            (io::Error::from(io::ErrorKind::UnexpectedEof), "the other side closed it"),
+            (io::Error::from(io::ErrorKind::UnexpectedEof), "the other side closed the connection"),
             (
                 io::Error::other("failed to lookup address information: Name or service not known"),
                 "name or service not known",

@@ -92,6 +92,7 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
     const CLOCK: Option<&str> = Some("check this machine's clock");
     const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, its variable");
     const ISSUER: Option<&str> = Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
+    const RENEWED: Option<&str> = Some("if its issuer was renewed, name the new certificate in SSL_CERT_FILE");
     let (what, hint) = match problem {
         E::Expired | E::ExpiredContext { .. } => ("has expired", CLOCK),
         E::NotValidYet | E::NotValidYetContext { .. } => ("is not valid yet", CLOCK),
@@ -99,8 +100,8 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => ("is not for a server", None),
         E::UnknownIssuer => ("is self-signed or from an unknown issuer", ISSUER),
         E::Revoked => ("has been revoked", None),
-        // The signature of the certificate, or of the handshake. ring takes RSA keys from 2048 bits.
-        E::BadSignature => ("has a signature that does not fit, or an RSA key of less than 2048 bits", None),
+        // The signature on the certificate, or that of the handshake. ring takes RSA keys from 2048 bits.
+        E::BadSignature => ("does not fit a signature, or has an RSA key of less than 2048 bits", RENEWED),
         E::UnsupportedSignatureAlgorithmContext { .. }
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             ("is signed with an algorithm that is not supported, such as SHA-1", None)

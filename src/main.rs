@@ -49,7 +49,8 @@ fn run(args: Args, started: Instant) -> Result<u8> {
     }
     let run = Run::new(Config::new(args)?, started);
     let reply = run.until_deadline(client::fetch)?;
-    output::emit(&output::render(&reply, &run.config, TimeZone::UTC.to_datetime(Timestamp::now())))?;
+    let now = TimeZone::UTC.to_datetime(Timestamp::now());
+    output::emit(output::render(&reply, &run.config, now).as_bytes())?;
     match run.config.missed_minimum(reply.credits) {
         Some(minimum) => Err(Error::below_minimum(reply.credits, minimum)),
         None => Ok(Exit::Success as u8),

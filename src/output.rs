@@ -20,15 +20,14 @@ use crate::error::{Result, error};
 use crate::reply::Reply;
 use crate::text::Shown;
 
-/// The bytes to print for `reply`; `now`, in UTC, is what the age of the last top-up is counted to.
-pub fn render(reply: &Reply, config: &Config, now: DateTime) -> Vec<u8> {
-    let text = match &config.args {
+/// The text to print for `reply`; `now`, in UTC, is what the age of the last top-up is counted to.
+pub fn render(reply: &Reply, config: &Config, now: DateTime) -> String {
+    match &config.args {
         Args { json: true, .. } => format!("{}\n", reply.body.trim_ascii()),
         Args { plain: true, .. } => format!("{}\n", reply.credits),
         Args { quiet: true, .. } => String::new(),
         _ => table(reply, config.color, config.missed_minimum(reply.credits).is_some(), now),
-    };
-    text.into_bytes()
+    }
 }
 
 fn table(reply: &Reply, color: bool, short: bool, now: DateTime) -> String {

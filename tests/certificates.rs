@@ -21,7 +21,8 @@ const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, 
 const ISSUER: Option<&str> = Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
 const NEEDS_SERVER: Option<&str> = Some("the server needs one with CA:FALSE");
 
-const BAD_SIGNATURE: &str = "has a signature that does not fit, or an RSA key of less than 2048 bits";
+const RENEWED: Option<&str> = Some("if the issuer was renewed, name its certificate in SSL_CERT_FILE");
+const BAD_SIGNATURE: &str = "does not fit a signature, or has an RSA key of less than 2048 bits";
 const IS_CA: &str = "is a CA's (CA:TRUE), not a server's";
 const NOT_ACCEPTED: &str = "is malformed, breaks a rule for certificates, or is not accepted by this system";
 const UNKNOWN_ALGORITHM: &str = "is signed with an algorithm that is not supported, such as SHA-1";
@@ -66,7 +67,7 @@ fn a_server_with_the_certificate_but_not_its_key_is_refused() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
         let identity = Identity { chain: authority.good().chain, key: Authority::new().good().key };
-        expect_refused(unchecked_config(identity, &[version]), &authority.file(), BAD_SIGNATURE, None);
+        expect_refused(unchecked_config(identity, &[version]), &authority.file(), BAD_SIGNATURE, RENEWED);
     }
 }
 
@@ -167,7 +168,7 @@ fn an_unknown_issuer_is_refused_also_where_only_the_intermediate_is_missing() {
 #[test]
 fn an_issuer_with_a_trusted_name_and_another_key_is_refused() {
     let config = config(Authority::new().good());
-    expect_refused(config, &Authority::new().file(), BAD_SIGNATURE, None);
+    expect_refused(config, &Authority::new().file(), BAD_SIGNATURE, RENEWED);
 }
 
 #[test]
@@ -191,14 +192,14 @@ fn a_self_signed_ca_is_not_a_server_whether_trusted_or_not() {
 
 #[test]
 fn a_weak_signature_is_refused() {
-    for (pem, problem) in [
-        (include_str!("data/sha1.pem"), UNKNOWN_ALGORITHM),
-        (include_str!("data/rsa1024.pem"), BAD_SIGNATURE),
+    for (pem, problem, hint) in [
+        (include_str!("data/sha1.pem"), UNKNOWN_ALGORITHM, None),
+        (include_str!("data/rsa1024.pem"), BAD_SIGNATURE, RENEWED),
     ] {
         let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap);
         let chain = certificates.skip(1).collect();
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
-        expect_refused(config(Identity { chain, key }), &file(pem), problem, None);
+        expect_refused(config(Identity { chain, key }), &file(pem), problem, hint);
     }
 }
 

@@ -110,7 +110,8 @@ const HALF: &str = r#"{"credits": 247"#;
 fn a_head_that_is_cut_short_is_a_lost_connection() {
     for reply in ["", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let server = Server::sending(reply);
-        let message = format!("the connection to {} was lost: the other side closed it", server.address);
+        let message =
+            format!("the connection to {} was lost: the other side closed the connection", server.address);
         let error = expect_error(&mut ask(&server.url()), 7, "network", &message, None);
         assert_eq!((&error["status"], &error["retryable"]), (&serde_json::Value::Null, &true.into()));
     }
@@ -129,8 +130,10 @@ fn a_body_that_is_cut_short_is_a_lost_connection() {
         format!("{CHUNKED}{size:x}\r\n{BALANCE}\r\n"),
     ] {
         let server = Server::sending(reply);
-        let message =
-            format!("the connection to {} was lost: the other side closed it (HTTP 200)", server.address);
+        let message = format!(
+            "the connection to {} was lost: the other side closed the connection (HTTP 200)",
+            server.address
+        );
         let error = expect_error(&mut ask(&server.url()), 7, "network", &message, None);
         assert_eq!((&error["status"], &error["retryable"]), (&200.into(), &true.into()));
     }

@@ -160,7 +160,8 @@ fn a_connection_that_is_closed_during_the_handshake_is_worth_a_retry() {
         })
     };
     for server in [closing(), breaking_off(&TLS12, b""), breaking_off(&TLS13, b"")] {
-        let message = format!("the TLS handshake with {} failed: the other side closed it", name(&server));
+        let message =
+            format!("the TLS handshake with {} failed: the other side closed the connection", name(&server));
         let trusted = Authority::new().file();
         let error = expect_error(&mut ask_trusting(&server, &trusted), 7, "tls", &message, None);
         assert_eq!(error["retryable"], true);

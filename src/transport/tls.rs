@@ -92,14 +92,13 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
     const CLOCK: Option<&str> = Some("check this machine's clock");
     const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, its variable");
     const ISSUER: Option<&str> = Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
-    const RENEWED: Option<&str> = Some("if its issuer was renewed, name the new certificate in SSL_CERT_FILE");
+    const RENEWED: Option<&str> = Some("if the issuer was renewed, name its certificate in SSL_CERT_FILE");
     let (what, hint) = match problem {
         E::Expired | E::ExpiredContext { .. } => ("has expired", CLOCK),
         E::NotValidYet | E::NotValidYetContext { .. } => ("is not valid yet", CLOCK),
         E::NotValidForName | E::NotValidForNameContext { .. } => ("is for another name", URL),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => ("is not for a server", None),
         E::UnknownIssuer => ("is self-signed or from an unknown issuer", ISSUER),
-        E::Revoked => ("has been revoked", None),
         // The signature on the certificate, or that of the handshake. ring takes RSA keys from 2048 bits.
         E::BadSignature => ("does not fit a signature, or has an RSA key of less than 2048 bits", RENEWED),
         E::UnsupportedSignatureAlgorithmContext { .. }

@@ -1,52 +1,169 @@
-//! A name with several addresses, and one with none. How a race between addresses goes is tested where it is
-//! run, in `src/transport/race.rs`: no name on every machine has a dead address first.
+//! Names with several addresses, and names with none.
+//!
+//! How connections to several addresses race is tested in `src/transport/race.rs`. On Linux `unshare` can give the
+//! program an /etc/hosts of its own, and so the whole of it is tested here.
 
 use std::io::Write;
 
-use crate::common::net::{expect_failure, listen_on};
-use crate::common::{BALANCE, Raw, asking, dead_port, read_head};
+use crate::common::server::{DeadPort, Server, read_head};
+use crate::common::{BALANCE, ask, expect_balance, expect_error, expect_json_error, has_ipv6};
 
-#[test]
-fn a_name_is_reached_at_whichever_of_its_addresses_answers() {
-    for host in ["127.0.0.1", "::1"] {
-        let Ok(listener) = std::net::TcpListener::bind((host, 0)) else {
-            continue; // A machine without IPv6.
-        };
-        drop(listener);
-        let (address, _) = listen_on(host, |mut stream| {
-            read_head(&mut stream);
-            stream.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{BALANCE}").as_bytes())
-        });
-        let output = asking(&format!("http://{address}")).arg("--plain").output().unwrap();
-        assert_eq!(output.stdout, b"247\n", "{host}");
-    }
-    let server = Raw::sending(format!("HTTP/1.0 200 OK\r\n\r\n{BALANCE}"));
-    let output = asking(&format!("http://localhost:{}", server.address.port()))
-        .args(["--plain", "-v"])
-        .output()
-        .unwrap();
-    assert_eq!(output.stdout, b"247\n");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains(&format!("* connected to {}\n", server.address)), "{told}");
+/// An API on this address of the machine.
+fn api_on(host: &str) -> Server {
+    Server::on(host, |mut stream| {
+        let head = read_head(&mut stream);
+        let _ = stream.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{BALANCE}").as_bytes());
+        head
+    })
 }
 
-#[cfg(unix)] // The system's words.
 #[test]
-fn an_address_where_nobody_listens_is_refused_in_the_systems_words() {
-    let dead = dead_port();
-    for host in [dead.to_string(), format!("localhost:{}", dead.port())] {
-        let error = format!("could not connect to {host}: connection refused");
-        expect_failure(&mut asking(&format!("http://{host}")), 7, "network", &error, None);
+fn an_ipv4_address_is_asked() {
+    let server = api_on("127.0.0.1");
+    let stderr = expect_balance(ask(&server.url()).arg("--verbose"));
+    assert!(stderr.contains(&format!("* connected to {}\n", server.address)), "{stderr}");
+}
+
+#[test]
+fn an_ipv6_address_is_asked() {
+    if has_ipv6() {
+        let server = api_on("::1");
+        let stderr = expect_balance(ask(&server.url()).arg("--verbose"));
+        assert!(stderr.contains(&format!("* connected to {}\n", server.address)), "{stderr}");
     }
 }
 
 #[test]
-fn a_name_that_no_resolver_takes_is_told_to_be_unresolved() {
-    // Too long for a name, so that no server is asked: the reason is the resolver's own, and differs.
+fn localhost_is_asked_at_the_address_that_does_not_refuse() {
+    let server = api_on("127.0.0.1");
+    let stderr = expect_balance(ask(&format!("http://localhost:{}", server.address.port())).arg("--verbose"));
+    assert!(stderr.contains(&format!("* connected to {}\n", server.address)), "{stderr}");
+}
+
+#[cfg(unix)] // The system's message.
+#[test]
+fn an_address_where_nobody_listens_refuses_the_connection() {
+    let dead = DeadPort::new();
+    for host in [dead.address.to_string(), format!("localhost:{}", dead.address.port())] {
+        let message = format!("could not connect to {host}: connection refused");
+        let error = expect_error(&mut ask(&format!("http://{host}")), 7, "network", &message, None);
+        assert_eq!(error["retryable"], true);
+    }
+}
+
+#[test]
+fn a_name_that_does_not_exist_could_not_be_resolved() {
+    // Too long for a name, so that no server is asked. The reason is the resolver's own, and differs.
     let name = "x".repeat(64) + ".invalid";
-    let output = asking(&format!("https://{name}")).arg("--json").output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains(&format!("\"message\":\"could not resolve {name}: ")), "{told}");
-    assert!(told.contains("\"kind\":\"network\"") && !told.contains("lookup"), "{told}");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b""[..]));
+    let error = expect_json_error(&mut ask(&format!("https://{name}")), 7, "network");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with(&format!("could not resolve {name}: ")), "{message}");
+    assert!(!message.contains("lookup"), "{message}");
+    assert_eq!(error["retryable"], true);
+}
+
+#[cfg(target_os = "linux")]
+mod with_own_hosts_file {
+    use assert_cmd::Command;
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::common::proxy;
+    use crate::common::server::BlackHole;
+    use crate::common::tls::{self, Authority, ask_trusting, config, file};
+    use crate::common::{is_available, within};
+
+    /// Puts the file `$0` in the place of /etc/hosts, and runs the rest.
+    const REPLACE_HOSTS: [&str; 5] = ["-r", "-m", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#];
+
+    fn can_replace_hosts() -> bool {
+        let hosts = file("");
+        let mut command = std::process::Command::new("unshare");
+        let run = command.args(REPLACE_HOSTS).arg(hosts.path()).arg("true").output();
+        is_available("unshare with a mount namespace", run.is_ok_and(|run| run.status.success()))
+    }
+
+    /// A hosts file in which localhost has these addresses. The resolver keeps the order of addresses that are
+    /// equally far from 127.0.0.1, and puts nearer ones first.
+    fn localhost(addresses: &[&str]) -> NamedTempFile {
+        file(addresses.iter().map(|address| format!("{address} localhost\n")).collect::<String>())
+    }
+
+    /// `program`, with this hosts file.
+    fn with_hosts(hosts: &NamedTempFile, program: &Command) -> Command {
+        let mut command = within("unshare", program);
+        command.args(REPLACE_HOSTS).arg(hosts.path()).arg(program.get_program()).args(program.get_args());
+        command
+    }
+
+    /// Five addresses that do not answer, on the same port as one that does and comes last.
+    fn black_holes(port: u16) -> ([BlackHole; 5], NamedTempFile) {
+        let hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
+        let holes =
+            hosts.map(|host| BlackHole::at((host.parse::<std::net::Ipv4Addr>().unwrap(), port).into()));
+        (holes, localhost(&[&hosts[..], &["127.0.0.8"]].concat()))
+    }
+
+    #[test]
+    fn a_name_with_one_loopback_address_among_others_is_refused_for_plain_http() {
+        if !can_replace_hosts() {
+            return;
+        }
+        for addresses in [&["127.0.0.1", "192.0.2.1"][..], &["192.0.2.1", "127.0.0.1"], &["192.0.2.1"]] {
+            let server = api_on("127.0.0.1");
+            let host = format!("localhost:{}", server.address.port());
+            let message = format!("{host} is not this machine, which plain http is limited to");
+            let hosts = localhost(addresses);
+            let mut command = with_hosts(&hosts, &ask(&format!("http://{host}")));
+            let error = expect_error(&mut command, 7, "network", &message, Some("use https"));
+            assert_eq!(error["retryable"], false);
+            assert!(server.finish().is_empty(), "there was a connection");
+        }
+    }
+
+    #[test]
+    fn a_name_whose_first_addresses_do_not_answer_is_asked_at_the_last() {
+        if !can_replace_hosts() {
+            return;
+        }
+        let server = api_on("127.0.0.8");
+        let port = server.address.port();
+        let (_holes, hosts) = black_holes(port);
+        let mut program = ask(&format!("http://localhost:{port}"));
+        program.args(["--timeout", "20"]);
+        expect_balance(&mut with_hosts(&hosts, &program));
+    }
+
+    #[test]
+    fn a_proxy_whose_first_addresses_do_not_answer_is_used_at_the_last() {
+        if !can_replace_hosts() {
+            return;
+        }
+        let authority = Authority::new();
+        let api = tls::api(config(authority.good()));
+        let proxy = proxy::http_on("127.0.0.8", api.address, "HTTP/1.1 200 OK\r\n\r\n");
+        let port = proxy.address.port();
+        let (_holes, hosts) = black_holes(port);
+        let trusted = authority.file();
+        let mut program = ask_trusting(&api, &trusted);
+        program.env("HTTPS_PROXY", format!("http://localhost:{port}")).args(["--timeout", "20"]);
+        expect_balance(&mut with_hosts(&hosts, &program));
+    }
+
+    #[test]
+    fn a_name_with_two_addresses_is_asked_even_if_no_more_threads_can_be_started() {
+        if !can_replace_hosts() {
+            return;
+        }
+        let server = api_on("127.0.0.1");
+        let program = ask(&format!("http://localhost:{}", server.address.port()));
+        // The address space has room for the stack of one more thread, but not of two.
+        let mut limited = within("sh", &program);
+        limited.args(["-c", r#"ulimit -v 3000000; RUST_MIN_STACK=2000000000 exec "$0" "$@""#]);
+        limited.arg(program.get_program());
+        for order in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
+            let hosts = localhost(&order);
+            expect_balance(&mut with_hosts(&hosts, &limited));
+        }
+    }
 }

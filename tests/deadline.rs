@@ -1,198 +1,284 @@
-//! `--timeout` holds in every stage, and the message names the stage. Nothing here asserts how exactly: the
-//! limit of the command itself is a minute, and a run that is killed by it has no exit code.
+//! `--timeout` is one time limit for the whole run, and its error names what was not done in time.
+//!
+//! Nothing here says how long a run may take at most: a busy machine would break that. A run that does not end by
+//! itself is killed after a minute, and has no exit code then.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use serde_json::Value;
 
-use crate::common::net::{drip, expect_json_failure, listen, silent};
-use crate::common::tls::{Authority, accept, config};
-use crate::common::{KEY, asking, bare, read_head};
+use crate::common::server::{Server, drip, read_head};
+use crate::common::tls::{self, Authority, accept, ask_trusting, config};
+use crate::common::{BALANCE, KEY, ask, clado, expect_error, expect_json_error, std_command};
 
-/// Long enough to reach any stage on a busy machine.
-const TIMEOUT: &str = "2";
-
-/// Expects that the run ends with these words and "within 2 seconds".
+/// Runs with this time limit in seconds, and expects the error for it. Returns the message.
 #[track_caller]
-fn gives_up(command: &mut Command, error: &str) {
-    let error = format!("{error} within 2 seconds");
-    expect_json_failure(command.args(["--timeout", TIMEOUT]), 7, "timeout", &error);
+fn expect_timeout(command: &mut Command, seconds: &str) -> String {
+    let error = expect_json_error(command.args(["--timeout", seconds]), 7, "timeout");
+    assert_eq!(
+        (&error["retryable"], &error["hint"], &error["status"]),
+        (&true.into(), &Value::Null, &Value::Null)
+    );
+    error["message"].as_str().unwrap().to_owned()
 }
 
-/// A server that reads a request and then does this.
-fn stalling(work: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
-    listen(move |mut stream| {
-        read_head(&mut stream);
-        work(stream);
+/// The start of a head that goes on and on.
+fn endless_head() -> impl Iterator<Item = u8> + Clone {
+    b"HTTP/1.1 200 OK\r\nX-Long: ".iter().copied().chain([b'x'; 999])
+}
+
+/// The head and the body of a good reply that comes in two parts.
+fn good_reply() -> [String; 2] {
+    [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", BALANCE.len()), BALANCE.to_owned()]
+}
+
+/// A server that waits this long before each part of a good reply.
+fn waiting_before_each_part(pause: Duration) -> Server {
+    Server::replying(move |stream| {
+        for part in good_reply() {
+            thread::sleep(pause);
+            let _ = stream.write_all(part.as_bytes());
+        }
     })
-    .0
 }
 
-fn plain(address: SocketAddr) -> Command {
-    asking(&format!("http://{address}"))
+/// Sends `sent`, and then nothing until the client is gone.
+fn stall_after(sent: &'static str) -> Server {
+    Server::replying(move |stream| {
+        let _ = stream.write_all(sent.as_bytes());
+        let _ = stream.read(&mut [0]);
+    })
 }
 
 #[test]
-fn a_server_that_does_not_answer_or_never_comes_to_an_end_is_given_up() {
-    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 57\r\n\r\n";
-    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n";
-    type Work = fn(TcpStream);
-    let cases: [(Work, &str); 6] = [
-        (|mut stream| drop(stream.read(&mut [0])), "did not answer"),
+fn a_server_that_does_not_complete_its_reply_ends_the_run() {
+    let dripping = |start: &'static str, rest: &'static str| {
+        Server::replying(move |stream: &mut TcpStream| {
+            let _ = stream.write_all(start.as_bytes());
+            drip(stream, rest.bytes().cycle().take(999));
+        })
+    };
+    let servers = [
+        ("did not answer", Server::silent()),
+        ("did not answer", Server::replying(|stream| drip(stream, endless_head()))),
+        ("did not answer", dripping("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n")),
         (
-            |mut stream| {
-                drip(&mut stream, b"HTTP/1.1 200 OK\r\nX-Long: ".iter().chain([b'x'; 999].iter()).copied())
-            },
-            "did not answer",
+            "did not complete its reply (HTTP 200)",
+            stall_after("HTTP/1.1 200 OK\r\nContent-Length: 57\r\n\r\n{\"credits\": 247"),
         ),
         (
-            |mut stream| {
-                while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {
-                    thread::sleep(Duration::from_millis(20));
-                }
-            },
-            "did not answer",
+            "did not complete its reply (HTTP 200)",
+            dripping("HTTP/1.1 200 OK\r\nContent-Length: 5700\r\n\r\n", " "),
         ),
         (
-            |mut stream| {
-                let _ = stream.write_all(HEAD.as_bytes());
-                let _ = stream.read(&mut [0]);
-            },
-            "did not complete its reply",
-        ),
-        (
-            |mut stream| {
-                let _ = stream.write_all(HEAD.replace("57", "5700").as_bytes());
-                drip(&mut stream, [b' '; 999]);
-            },
-            "did not complete its reply",
-        ),
-        (
-            |mut stream| {
-                let _ = stream.write_all(CHUNKED.as_bytes());
-                drip(&mut stream, b"1\r\n \r\n".repeat(200));
-            },
-            "did not complete its reply",
+            "did not complete its reply (HTTP 200)",
+            dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\n \r\n"),
         ),
     ];
     thread::scope(|scope| {
-        for (work, error) in cases {
+        for (what, server) in servers {
             scope.spawn(move || {
-                let server = stalling(work);
-                gives_up(&mut plain(server), &format!("{server} {error}"));
+                let message = expect_timeout(&mut ask(&server.url()), "2");
+                assert_eq!(message, format!("{} {what} within 2 seconds", server.address));
             });
         }
     });
 }
 
 #[test]
-fn a_refusal_counts_even_if_its_words_never_come() {
-    let server = stalling(|mut stream| {
-        let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\n{\"detail\": ");
-        let _ = stream.read(&mut [0]);
-    });
-    let run = plain(server).args(["--timeout", "0.5"]).assert().code(3).stdout("");
-    run.stderr("error: the API key was rejected (HTTP 401)\n");
+fn a_tls_handshake_that_stalls_ends_the_run() {
+    let (server, trusted) = (Server::silent(), Authority::new().file());
+    let message = expect_timeout(&mut ask_trusting(&server, &trusted), "1");
+    assert_eq!(message, format!("{} did not complete the TLS handshake within 1 second", tls::name(&server)));
 }
 
 #[test]
-fn a_handshake_that_hangs_is_given_up() {
-    let server = silent();
-    let trusted = Authority::new().file();
-    let mut command = asking(&format!("https://{server}"));
-    command.env("SSL_CERT_FILE", trusted.path());
-    gives_up(&mut command, &format!("{server} did not complete the TLS handshake"));
-}
-
-#[test]
-fn a_reply_that_hangs_inside_tls_is_given_up() {
+fn a_reply_that_stalls_inside_tls_ends_the_run() {
     let authority = Authority::new();
-    let secured = std::sync::Arc::new(config(authority.good()));
-    let (server, _) = listen(move |stream| {
-        let mut stream = accept(&secured, stream);
-        read_head(&mut stream);
-        drip(&mut stream, b"HTTP/1.1 200 OK\r\nX-Long: ".iter().chain([b'x'; 999].iter()).copied());
+    let config = Arc::new(config(authority.good()));
+    let server = Server::new(move |stream| {
+        let mut stream = accept(&config, stream);
+        let head = read_head(&mut stream);
+        drip(&mut stream, endless_head());
+        head
     });
-    let name = format!("localhost:{}", server.port());
-    let trusted = authority.file();
-    let mut command = asking(&format!("https://{name}"));
-    gives_up(command.env("SSL_CERT_FILE", trusted.path()), &format!("{name} did not answer"));
+    let message = expect_timeout(&mut ask_trusting(&server, &authority.file()), "2");
+    assert_eq!(message, format!("{} did not answer within 2 seconds", tls::name(&server)));
 }
 
 #[test]
-fn a_proxy_that_hangs_or_drips_is_given_up_by_its_name() {
-    let answer = b"HTTP/1.1 200 OK\r\nX-Long: ".iter().chain([b'x'; 999].iter()).copied();
-    let dripping = stalling(move |mut stream| drip(&mut stream, answer.clone()));
-    let (halfway, _) = listen(|mut stream| {
+fn a_proxy_that_stalls_ends_the_run_and_is_named() {
+    let dripping = Server::replying(|stream| drip(stream, endless_head()));
+    let halfway = Server::new(|mut stream| {
         let _ = stream.read(&mut [0; 16]);
         let _ = stream.write_all(b"\x05");
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        String::new()
     });
     let trusted = Authority::new().file();
     thread::scope(|scope| {
-        for proxy in [
-            format!("http://{dripping}"),
-            format!("http://{}", silent()),
-            format!("https://{}", silent()),
-            format!("socks4a://{}", silent()),
-            format!("socks5h://{}", silent()),
-            format!("socks5h://{halfway}"),
+        for (scheme, proxy) in [
+            ("http", dripping),
+            ("http", Server::silent()),
+            ("https", Server::silent()),
+            ("socks4a", Server::silent()),
+            ("socks5h", Server::silent()),
+            ("socks5h", halfway),
         ] {
             let trusted = trusted.path();
             scope.spawn(move || {
-                // A name that nobody resolves: the proxies are asked for it.
-                let mut command = asking("https://search.invalid");
-                command.env("SSL_CERT_FILE", trusted).env("https_proxy", &proxy);
-                gives_up(&mut command, &format!("the proxy {proxy} made no connection"));
+                let url = format!("{scheme}://{}", proxy.address);
+                let mut command = ask("https://search.invalid");
+                command.env("SSL_CERT_FILE", trusted).env("HTTPS_PROXY", &url);
+                let message = expect_timeout(&mut command, "2");
+                let name = format!("the proxy {url} (from HTTPS_PROXY)");
+                // One step for SOCKS: connect and ask.
+                let expected = match scheme {
+                    "http" | "https" => format!("{name} did not answer within 2 seconds"),
+                    _ => format!("could not connect to {name} within 2 seconds"),
+                };
+                assert_eq!(message, expected);
             });
         }
     });
-}
-
-#[test]
-fn a_key_that_never_comes_is_given_up() {
-    let mut command = bare();
-    command
-        .args(["--api-key-file", "-", "--timeout", "0.5"])
-        .env("CLADO_API_URL", format!("http://{}", silent()));
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&KEY.as_bytes()[..5]).unwrap();
-    let output = child.wait_with_output().unwrap();
-    drop(pipe);
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b""[..]));
-    let expected = "error: the API key could not be read within 0.5 seconds\n";
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
-}
-
-#[cfg(unix)]
-#[test]
-fn certificates_that_never_come_are_given_up() {
-    let mut command = bare();
-    command.args(["--timeout", "0.5", "--api-url", "https://search.invalid"]);
-    command.env("CLADO_API_KEY", KEY).env("SSL_CERT_FILE", "/dev/stdin");
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let pipe = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
-    drop(pipe);
-    let expected = "error: the certificates to trust could not be read within 0.5 seconds\n";
-    assert_eq!(
-        (output.status.code(), String::from_utf8(output.stderr).unwrap()),
-        (Some(7), expected.to_owned())
-    );
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_connection_that_is_swallowed_is_given_up() {
-    let hole = crate::common::net::BlackHole::new();
-    gives_up(&mut plain(hole.address), &format!("could not connect to {}", hole.address));
-    let proxy = format!("http://{}", hole.address);
-    let mut command = plain(silent());
-    gives_up(command.env("http_proxy", &proxy), &format!("the proxy {proxy} made no connection"));
+fn an_address_that_does_not_answer_ends_the_run() {
+    let black_hole = crate::common::server::BlackHole::new();
+    let hole = black_hole.address;
+    let message = expect_timeout(&mut ask(&format!("http://{hole}")), "0.5");
+    assert_eq!(message, format!("could not connect to {hole} within 0.5 seconds"));
+    let trusted = Authority::new().file();
+    for scheme in ["http", "socks5h"] {
+        let mut command = ask("https://search.invalid");
+        command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", format!("{scheme}://{hole}"));
+        let proxy = format!("the proxy {scheme}://{hole} (from HTTPS_PROXY)");
+        let message = expect_timeout(&mut command, "0.5");
+        assert_eq!(message, format!("could not connect to {proxy} within 0.5 seconds"));
+    }
+}
+
+#[test]
+fn an_answer_after_the_time_limit_is_not_taken() {
+    let server = Server::replying(|stream| {
+        thread::sleep(Duration::from_millis(1500));
+        let _ = stream.write_all(good_reply().concat().as_bytes());
+    });
+    expect_timeout(&mut ask(&server.url()), "1");
+}
+
+#[test]
+fn the_time_limit_does_not_start_again_with_the_body() {
+    let server = waiting_before_each_part(Duration::from_millis(700));
+    expect_timeout(&mut ask(&server.url()), "1");
+}
+
+#[test]
+fn the_time_limit_does_not_start_again_with_each_step() {
+    // The proxy, the handshake, the head and the body take 0.6 seconds each.
+    const PAUSE: Duration = Duration::from_millis(600);
+    let authority = Authority::new();
+    let config = Arc::new(config(authority.good()));
+    let proxy = Server::replying(move |stream| {
+        thread::sleep(PAUSE);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        thread::sleep(PAUSE);
+        let mut stream = accept(&config, stream.try_clone().unwrap());
+        read_head(&mut stream);
+        for part in good_reply() {
+            thread::sleep(PAUSE);
+            let _ = stream.write_all(part.as_bytes());
+        }
+    });
+    let trusted = authority.file();
+    let mut command = ask("https://localhost");
+    command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", proxy.url());
+    expect_timeout(&mut command, "1");
+}
+
+#[test]
+fn the_time_limit_does_not_start_again_after_the_key() {
+    let server = waiting_before_each_part(Duration::from_millis(350));
+    let mut command = clado();
+    command.args(["--api-key-file", "-", "--timeout", "1"]).env("CLADO_API_URL", server.url());
+    let mut child = piped(&command).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    thread::sleep(Duration::from_millis(700));
+    // A program that has given up already is right as well.
+    let _ = stdin.write_all(KEY.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b""[..]));
+}
+
+#[test]
+fn a_key_that_never_comes_ends_the_run() {
+    let server = Server::silent();
+    let mut command = clado();
+    command.args(["--api-key-file", "-", "--timeout", "0.5"]).env("CLADO_API_URL", server.url());
+    let mut child = piped(&command).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&KEY.as_bytes()[..5]).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice(), String::from_utf8(output.stderr).unwrap().as_str()),
+        (Some(7), &b""[..], "error: could not read the API key from standard input within 0.5 seconds\n")
+    );
+    assert!(server.finish().is_empty(), "there was a connection");
+}
+
+#[cfg(unix)]
+#[test]
+fn certificates_that_never_come_end_the_run() {
+    let mut command = ask("https://search.invalid");
+    command.args(["--timeout", "0.5"]).env("SSL_CERT_FILE", "/dev/stdin");
+    let mut child = piped(&command).spawn().unwrap();
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice(), String::from_utf8(output.stderr).unwrap().as_str()),
+        (
+            Some(7),
+            &b""[..],
+            "error: could not read the certificates in /dev/stdin (from SSL_CERT_FILE) within 0.5 seconds\n"
+        )
+    );
+}
+
+/// The command with pipes as its three streams.
+fn piped(command: &Command) -> std::process::Command {
+    let mut command = std_command(command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_rejected_key_is_reported_with_its_hint_even_if_the_body_never_comes() {
+    let server = stall_after("HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\n{\"detail\": \"Invalid");
+    let mut command = ask(&server.url());
+    command.env("CLADO_API_KEY", "an_unusual_key").args(["--timeout", "1"]);
+    let message = "the API key was rejected (HTTP 401)";
+    let hint = Some("the key from CLADO_API_KEY does not start with \"lk_\"");
+    let error = expect_error(&mut command, 3, "unauthorized", message, hint);
+    assert_eq!((&error["status"], &error["retryable"]), (&401.into(), &false.into()));
+}
+
+#[cfg(target_os = "linux")] // Where a stack of this size is an error of the system, not a panic.
+#[test]
+fn a_thread_that_cannot_be_started_is_a_local_failure_and_not_a_bug() {
+    let mut command = ask("http://127.0.0.1:1");
+    let error = expect_json_error(command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()), 9, "local");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("could not start a thread: "), "{message}");
+    assert_eq!((&error["hint"], &error["retryable"]), (&Value::Null, &true.into()));
 }

@@ -19,8 +19,13 @@ pub struct Seen {
 
 /// An HTTP proxy that answers CONNECT with `reply`.
 pub fn http(target: SocketAddr, reply: impl Into<String>) -> Server<Seen> {
+    http_on("127.0.0.1", target, reply)
+}
+
+/// The same on another address of this machine.
+pub fn http_on(host: &str, target: SocketAddr, reply: impl Into<String>) -> Server<Seen> {
     let reply = reply.into();
-    proxy(move |mut stream| {
+    proxy(host, move |mut stream| {
         let socket = stream.try_clone()?;
         connect(&mut stream, &socket, target, &reply)
     })
@@ -29,7 +34,7 @@ pub fn http(target: SocketAddr, reply: impl Into<String>) -> Server<Seen> {
 /// The same over TLS.
 pub fn https(target: SocketAddr, config: ServerConfig) -> Server<Seen> {
     let config = Arc::new(config);
-    proxy(move |stream| {
+    proxy("127.0.0.1", move |stream| {
         let socket = stream.try_clone()?;
         connect(&mut tls::accept(&config, stream), &socket, target, "HTTP/1.1 200 OK\r\n\r\n")
     })
@@ -37,7 +42,12 @@ pub fn https(target: SocketAddr, config: ServerConfig) -> Server<Seen> {
 
 /// A SOCKS proxy of all versions, which requires a password if one is given here.
 pub fn socks(target: SocketAddr, password: Option<&'static str>) -> Server<Seen> {
-    proxy(move |mut stream| {
+    socks_on("127.0.0.1", target, password)
+}
+
+/// The same on another address of this machine.
+pub fn socks_on(host: &str, target: SocketAddr, password: Option<&'static str>) -> Server<Seen> {
+    proxy(host, move |mut stream| {
         let asked = socks_handshake(&mut stream, password)?;
         let socket = stream.try_clone()?;
         let sent = relay(&mut stream, &socket, TcpStream::connect(target)?)?;
@@ -45,8 +55,8 @@ pub fn socks(target: SocketAddr, password: Option<&'static str>) -> Server<Seen>
     })
 }
 
-fn proxy(work: impl Fn(TcpStream) -> io::Result<Seen> + Clone + Send + 'static) -> Server<Seen> {
-    Server::new(move |stream| {
+fn proxy(host: &str, work: impl Fn(TcpStream) -> io::Result<Seen> + Clone + Send + 'static) -> Server<Seen> {
+    Server::on(host, move |stream| {
         work(stream).unwrap_or_else(|error| Seen { asked: error.to_string(), sent: Vec::new() })
     })
 }

@@ -207,9 +207,14 @@ pub struct BlackHole {
 #[cfg(target_os = "linux")]
 impl BlackHole {
     pub fn new() -> BlackHole {
+        BlackHole::at(([127, 0, 0, 1], 0).into())
+    }
+
+    /// One on another IPv4 address of this machine.
+    pub fn at(address: SocketAddr) -> BlackHole {
         let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let listener = socket();
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.bind(&address.into()).unwrap();
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap();
         let mut sockets = vec![listener];

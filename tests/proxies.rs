@@ -168,6 +168,7 @@ fn a_proxy_that_wants_a_login_says_so() {
 #[test]
 fn a_proxy_that_refuses_is_worth_another_try_after_429_and_5xx_only() {
     for (status, retryable) in [
+        ("100 Continue", false),
         ("302 Found", false),
         ("400 Bad Request", false),
         ("403 Forbidden", false),

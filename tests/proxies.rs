@@ -10,7 +10,7 @@ use assert_cmd::Command;
 use tempfile::NamedTempFile;
 
 use crate::common::proxy::{self, Seen};
-use crate::common::server::{DeadPort, Server, close_after_client, read_head, reset_on_close};
+use crate::common::server::{DeadPort, Server, close_after_client, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config, params};
 use crate::common::{BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error};
 
@@ -216,7 +216,7 @@ fn a_proxy_that_is_not_there_or_resets_the_connection_is_named() {
     ] {
         let proxy = Server::new(|stream| {
             let _ = stream.peek(&mut [0]);
-            reset_on_close(&stream);
+            crate::common::server::reset_on_close(&stream);
             String::new()
         });
         expect_proxy_error(&format!("{scheme}://{}", proxy.address), message, None, true);

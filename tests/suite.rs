@@ -5,19 +5,6 @@
 
 mod common;
 
-mod certificates;
-mod completions;
-mod docs;
-mod exit_codes;
-mod framing;
-mod json_errors;
-mod key;
-mod output;
-mod replies;
-mod request;
-mod round_trips;
-mod streams;
-mod system_store;
-mod tls;
-mod trust;
-mod usage;
+mod addresses;
+mod deadline;
+mod proxies;

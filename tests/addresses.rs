@@ -66,6 +66,8 @@ fn a_name_that_does_not_exist_could_not_be_resolved() {
 
 #[cfg(target_os = "linux")]
 mod with_own_hosts_file {
+    use std::net::Ipv4Addr;
+
     use assert_cmd::Command;
     use tempfile::NamedTempFile;
 
@@ -98,12 +100,12 @@ mod with_own_hosts_file {
         command
     }
 
-    /// Five addresses that do not answer, on the same port as one that does and comes last.
+    /// Five addresses that do not answer, on the same port as 127.0.0.8, which comes last. No other test listens there.
     fn black_holes(port: u16) -> ([BlackHole; 5], NamedTempFile) {
-        let hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
-        let holes =
-            hosts.map(|host| BlackHole::at((host.parse::<std::net::Ipv4Addr>().unwrap(), port).into()));
-        (holes, localhost(&[&hosts[..], &["127.0.0.8"]].concat()))
+        let hosts = [2, 3, 4, 5, 6].map(|last| Ipv4Addr::new(127, 0, 0, last));
+        let names = hosts.map(|host| host.to_string());
+        let addresses: Vec<&str> = names.iter().map(String::as_str).chain(["127.0.0.8"]).collect();
+        (hosts.map(|host| BlackHole::at((host, port).into())), localhost(&addresses))
     }
 
     #[test]

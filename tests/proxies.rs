@@ -196,7 +196,7 @@ fn a_proxy_that_does_not_answer_in_http_is_named() {
 #[test]
 fn a_proxy_that_closes_the_connection_is_named() {
     for answer in ["", "HTTP/1.1 200 O"] {
-        let message = "the connection to {} was lost: the other side closed it";
+        let message = "the connection to {} was lost: the other side closed the connection";
         expect_proxy_error(&Server::sending(answer).url(), message, None, true);
     }
 }
@@ -288,8 +288,9 @@ fn an_https_proxy_that_closes_the_connection_is_named() {
     let config = Arc::new(config(authority.good()));
     let proxy = Server::new(move |stream| read_head(&mut accept(&config, stream)));
     let url = format!("https://localhost:{}", proxy.address.port());
-    let message =
-        format!("the connection to the proxy {url} (from HTTPS_PROXY) was lost: the other side closed it");
+    let message = format!(
+        "the connection to the proxy {url} (from HTTPS_PROXY) was lost: the other side closed the connection"
+    );
     let mut command = ask_through(&url, &server, &trusted);
     let error = expect_error(&mut command, 7, "network", &message, None);
     assert_eq!(error["retryable"], true);
@@ -412,7 +413,12 @@ fn a_proxy_that_does_not_answer_in_socks_is_named() {
         expect_proxy_error(&url, "{} did not answer in SOCKS", None, false);
         let proxy = answering_in_turn(&[b"\x05"]);
         let url = format!("{scheme}://{}", proxy.address);
-        expect_proxy_error(&url, "the connection to {} was lost: the other side closed it", None, true);
+        expect_proxy_error(
+            &url,
+            "the connection to {} was lost: the other side closed the connection",
+            None,
+            true,
+        );
     }
 }
 

@@ -6,5 +6,21 @@
 mod common;
 
 mod addresses;
+mod certificates;
+mod completions;
 mod deadline;
+mod docs;
+mod exit_codes;
+mod framing;
+mod json_errors;
+mod key;
+mod output;
 mod proxies;
+mod replies;
+mod request;
+mod round_trips;
+mod streams;
+mod system_store;
+mod tls;
+mod trust;
+mod usage;

@@ -32,7 +32,8 @@ use crate::transport::proxy::{self, Proxy};
         {usage-heading} {usage}\n\n{all-args}{after-help}",
     override_usage = "clado-credits [OPTIONS]",
     after_help = "Exit codes, JSON errors and environment: --help",
-    after_long_help = after_long_help(),
+    // Replaced when help is printed: a check should not pay for it.
+    after_long_help = "(tables)",
     args_override_self = true
 )]
 pub struct Args {
@@ -216,21 +217,6 @@ pub fn hide_keys() {
     flags.chain(get("CLADO_API_KEY")).for_each(|key| text::hide_key(&key.to_string_lossy()));
 }
 
-/// The end of `--help`.
-fn after_long_help() -> String {
-    let [exit_codes, kinds, environment] = tables();
-    format!(
-        "Exit codes:\n{exit_codes}\n\
-        JSON errors (--json): kind, exit code, meaning\n{kinds}\n\
-        \x20 \"retryable\" says whether another try later may succeed. What is wrong with the\n\
-        \x20 command line itself stays plain text, and the lines of --verbose come first.\n\n\
-        Environment:\n{environment}\n\
-        \x20 A blank variable counts as unset. Lower-case proxy variables come first.\n\
-        \x20 SCHEME is http, https, socks4, socks4a, socks5 or socks5h.\n\n\
-        API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"
-    )
-}
-
 /// The exit codes, the kinds of JSON errors and the environment variables, as the help and the README list them.
 pub fn tables() -> [String; 3] {
     let exit_codes = Exit::ALL.iter().map(|exit| format!("  {}  {}\n", *exit as u8, exit.row()));
@@ -243,7 +229,7 @@ pub fn tables() -> [String; 3] {
 /// The text that clap has for an error, or for help and version. The API key is hidden in it.
 pub fn render(mut error: clap::Error) -> (String, Exit) {
     if !error.use_stderr() {
-        return (in_80_columns(&error.to_string()), Exit::Success);
+        return (format_help(&error.to_string()), Exit::Success);
     }
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
@@ -254,15 +240,26 @@ pub fn render(mut error: clap::Error) -> (String, Exit) {
     (error.to_string().lines().map(|line| format!("{}\n", Shown::new(line))).collect(), Exit::Usage)
 }
 
-/// Moves the options four columns to the left, where clap leaves room for a short form that most do not have, and
-/// removes blanks at the ends of lines.
-pub fn in_80_columns(help: &str) -> String {
+/// Completes the help. Moves the options four columns to the left, where clap leaves room for a short form that most do
+/// not have, and removes blanks at the ends of lines.
+pub fn format_help(help: &str) -> String {
+    let [exit_codes, kinds, environment] = tables();
+    let tables = format!(
+        "Exit codes:\n{exit_codes}\n\
+        JSON errors (--json): kind, exit code, meaning\n{kinds}\n\
+        \x20 \"retryable\" says whether another try later may succeed. What is wrong with the\n\
+        \x20 command line itself stays plain text, and the lines of --verbose come first.\n\n\
+        Environment:\n{environment}\n\
+        \x20 A blank variable counts as unset. Lower-case proxy variables come first.\n\
+        \x20 SCHEME is http, https, socks4, socks4a, socks5 or socks5h.\n\n\
+        API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"
+    );
     let line = |line: &str| match (line.strip_prefix("      --"), line.strip_prefix("  -")) {
         (Some(long), _) => format!("  --{}\n", long.trim_end()),
         (_, Some(short)) => format!("  -{}\n", short.replacen("    ", "", 1).trim_end()),
         _ => format!("{}\n", line.trim_end()),
     };
-    help.lines().map(line).collect()
+    help.replace("(tables)", &tables).lines().map(line).collect()
 }
 
 fn credits(text: &str) -> Result<u64, &'static str> {

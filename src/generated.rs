@@ -37,7 +37,7 @@ fn the_man_page_is_as_the_definition_makes_it() {
 #[test]
 fn the_help_texts_are_recorded() {
     check_or_repair("tests/data/short-help.txt", &short_help());
-    let long_help = cli::in_80_columns(&Args::command().render_long_help().to_string());
+    let long_help = cli::format_help(&Args::command().render_long_help().to_string());
     check_or_repair("tests/data/long-help.txt", &long_help);
 }
 
@@ -61,7 +61,7 @@ fn the_readme_shows_the_help_and_the_tables() {
 }
 
 fn short_help() -> String {
-    cli::in_80_columns(&Args::command().render_help().to_string())
+    cli::format_help(&Args::command().render_help().to_string())
 }
 
 fn check_or_repair(file: &str, expected: &str) {

@@ -99,6 +99,7 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
         E::NotValidForName | E::NotValidForNameContext { .. } => ("is for another name", URL),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => ("is not for a server", None),
         E::UnknownIssuer => ("is self-signed or from an unknown issuer", ISSUER),
+        E::Revoked => ("has been revoked", None),
         // The signature on the certificate, or that of the handshake. ring takes RSA keys from 2048 bits.
         E::BadSignature => ("does not fit a signature, or has an RSA key of less than 2048 bits", RENEWED),
         E::UnsupportedSignatureAlgorithmContext { .. }

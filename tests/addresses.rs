@@ -75,17 +75,7 @@ mod with_own_hosts_file {
     use crate::common::proxy;
     use crate::common::server::BlackHole;
     use crate::common::tls::{self, Authority, ask_trusting, config, file};
-    use crate::common::{expect_error, is_available, within};
-
-    /// Puts the file `$0` in the place of /etc/hosts, and runs the rest.
-    const REPLACE_HOSTS: [&str; 5] = ["-r", "-m", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#];
-
-    fn can_replace_hosts() -> bool {
-        let hosts = file("");
-        let mut command = std::process::Command::new("unshare");
-        let run = command.args(REPLACE_HOSTS).arg(hosts.path()).arg("true").output();
-        is_available("unshare with a mount namespace", run.is_ok_and(|run| run.status.success()))
-    }
+    use crate::common::{expect_error, replacing, within};
 
     /// A hosts file in which localhost has these addresses. The resolver keeps the order of addresses that are
     /// equally far from 127.0.0.1, and puts nearer ones first.
@@ -93,11 +83,9 @@ mod with_own_hosts_file {
         file(addresses.iter().map(|address| format!("{address} localhost\n")).collect::<String>())
     }
 
-    /// `program`, with this hosts file.
-    fn with_hosts(hosts: &NamedTempFile, program: &Command) -> Command {
-        let mut command = within("unshare", program);
-        command.args(REPLACE_HOSTS).arg(hosts.path()).arg(program.get_program()).args(program.get_args());
-        command
+    /// `program`, with this hosts file, if that is possible.
+    fn with_hosts(hosts: &NamedTempFile, program: &Command) -> Option<Command> {
+        replacing("/etc/hosts", hosts.path(), program)
     }
 
     /// Five addresses that do not answer, on the same port as 127.0.0.8, which comes last. No other test listens there.
@@ -110,15 +98,12 @@ mod with_own_hosts_file {
 
     #[test]
     fn a_name_with_one_loopback_address_among_others_is_refused_for_plain_http() {
-        if !can_replace_hosts() {
-            return;
-        }
         for addresses in [&["127.0.0.1", "192.0.2.1"][..], &["192.0.2.1", "127.0.0.1"], &["192.0.2.1"]] {
             let server = api_on("127.0.0.1");
             let host = format!("localhost:{}", server.address.port());
-            let message = format!("{host} is not this machine, which plain http is limited to");
+            let message = format!("plain http is allowed only to this machine, and {host} is not");
             let hosts = localhost(addresses);
-            let mut command = with_hosts(&hosts, &ask(&format!("http://{host}")));
+            let Some(mut command) = with_hosts(&hosts, &ask(&format!("http://{host}"))) else { return };
             let error = expect_error(&mut command, 7, "network", &message, Some("use https"));
             assert_eq!(error["retryable"], false);
             assert!(server.finish().is_empty(), "there was a connection");
@@ -127,22 +112,17 @@ mod with_own_hosts_file {
 
     #[test]
     fn a_name_whose_first_addresses_do_not_answer_is_asked_at_the_last() {
-        if !can_replace_hosts() {
-            return;
-        }
         let server = api_on("127.0.0.8");
         let port = server.address.port();
         let (_holes, hosts) = black_holes(port);
         let mut program = ask(&format!("http://localhost:{port}"));
         program.args(["--timeout", "20"]);
-        expect_balance(&mut with_hosts(&hosts, &program));
+        let Some(mut command) = with_hosts(&hosts, &program) else { return };
+        expect_balance(&mut command);
     }
 
     #[test]
     fn a_proxy_whose_first_addresses_do_not_answer_is_used_at_the_last() {
-        if !can_replace_hosts() {
-            return;
-        }
         let authority = Authority::new();
         let api = tls::api(config(authority.good()));
         let proxy = proxy::http_on("127.0.0.8", api.address, "HTTP/1.1 200 OK\r\n\r\n");
@@ -151,14 +131,12 @@ mod with_own_hosts_file {
         let trusted = authority.file();
         let mut program = ask_trusting(&api, &trusted);
         program.env("HTTPS_PROXY", format!("http://localhost:{port}")).args(["--timeout", "20"]);
-        expect_balance(&mut with_hosts(&hosts, &program));
+        let Some(mut command) = with_hosts(&hosts, &program) else { return };
+        expect_balance(&mut command);
     }
 
     #[test]
     fn a_name_with_two_addresses_is_asked_even_if_no_more_threads_can_be_started() {
-        if !can_replace_hosts() {
-            return;
-        }
         let server = api_on("127.0.0.1");
         let program = ask(&format!("http://localhost:{}", server.address.port()));
         // The address space has room for the stack of one more thread, but not of two.
@@ -167,7 +145,8 @@ mod with_own_hosts_file {
         limited.arg(program.get_program());
         for order in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
             let hosts = localhost(&order);
-            expect_balance(&mut with_hosts(&hosts, &limited));
+            let Some(mut command) = with_hosts(&hosts, &limited) else { return };
+            expect_balance(&mut command);
         }
     }
 }

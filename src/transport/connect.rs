@@ -118,7 +118,7 @@ impl Resolver for Connect {
         }
         let is_local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
         if endpoint.is_plain() && !addresses.iter().all(is_local) {
-            let error = error!(Network, "{} is not this machine, which plain http is limited to", name);
+            let error = error!(Network, "plain http is allowed only to this machine, and {} is not", name);
             return Err(error.hint(Some("use https".into())).retryable(false).into());
         }
         self.run.step(&shown!("could not connect to {}", name));

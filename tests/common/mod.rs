@@ -155,3 +155,24 @@ pub fn has_program(name: &str) -> bool {
 pub fn has_ipv6() -> bool {
     is_available("IPv6", std::net::TcpListener::bind("[::1]:0").is_ok())
 }
+
+/// `program`, which sees `replacement` in the place of the file or directory `path`; everything else sees no change.
+/// Linux can do this without root (user and mount namespaces), but many containers do not allow it. Then this is
+/// `None`, and never a failure.
+#[cfg(target_os = "linux")]
+pub fn replacing(path: &str, replacement: &std::path::Path, program: &Command) -> Option<Command> {
+    let own_mounts = |command: &mut Command| {
+        let script = r#"mount --bind "$0" "$1" && shift && exec "$@""#;
+        command.args(["-r", "-m", "sh", "-c", script]).arg(replacement).arg(path);
+    };
+    let mut attempt = Command::new("unshare");
+    own_mounts(&mut attempt);
+    if !attempt.arg("true").output().is_ok_and(|run| run.status.success()) {
+        eprintln!("skipped: this user can't replace {path} for a program");
+        return None;
+    }
+    let mut command = within("unshare", program);
+    own_mounts(&mut command);
+    command.arg(program.get_program()).args(program.get_args());
+    Some(command)
+}

@@ -9,6 +9,7 @@ mod addresses;
 mod certificates;
 mod completions;
 mod deadline;
+mod differential;
 mod docs;
 mod exit_codes;
 mod framing;

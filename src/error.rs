@@ -72,8 +72,8 @@ pub struct Error {
     pub kind: &'static str,
     /// What is wrong, as one sentence.
     pub message: Shown,
-    #[serde(skip_serializing_if = "Option::is_none")]
     /// What the user can do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Shown>,
     /// The HTTP status of the reply, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -145,7 +145,7 @@ fn redact(text: &str, keys: &[String]) -> String {
         }
     }
     let mut shown = String::with_capacity(text.len());
-    // A key is ASCII, so a hidden byte is a whole character.
+    // A key that can be sent is ASCII, so a hidden byte is a whole character.
     for (at, c) in text.char_indices() {
         match hidden[at] {
             false => shown.push(c),

@@ -96,7 +96,7 @@ pub struct Error {
 /// A result whose error is the program's own.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Builds an [`Error`] from a [`Kind`] and the parts of [`shown!`](crate::text::shown).
+/// Builds an [`struct@Error`] from a [`Kind`] and the parts of [`shown!`](crate::text::shown).
 macro_rules! error {
     ($kind:ident, $($message:tt)*) => {
         $crate::error::Error::new($crate::error::Kind::$kind, $crate::text::shown!($($message)*))

@@ -378,6 +378,7 @@ fn a_server_with_only_ipv6_addresses_cannot_be_reached_through_socks4() {
 
 #[test]
 fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
+    const LOGIN: &str = "{} wants another user name or password";
     const CASES: &[(&str, &[&[u8]], &str, bool)] = &[
         ("socks5h", &[b"\x05\x00", b"\x05\x01\x00\x01\0\0\0\0\0\0"], "general SOCKS server failure", true),
         (
@@ -388,19 +389,19 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
         ),
         ("socks5h", &[b"\x05\x00", b"\x05\x04\x00\x01\0\0\0\0\0\0"], "host unreachable", true),
         ("socks5h", &[b"\x05\x00", b"\x05\x05\x00\x01\0\0\0\0\0\0"], "connection refused", true),
-        ("socks5h", &[b"\x05\xff"], "no acceptable auth methods", false),
-        ("socks5h", &[b"\x05\x02", b"\x01\x01"], "password authentication failed", false),
+        ("socks5h", &[b"\x05\x00", b"\x05\x07\x00\x01\0\0\0\0\0\0"], "command not supported", false),
+        ("socks5h", &[b"\x05\xff"], LOGIN, false),
+        ("socks5h", &[b"\x05\x02", b"\x01\x01"], LOGIN, false),
         ("socks4a", &[b"\x00\x5b\0\0\0\0\0\0"], "request rejected or failed", true),
     ];
     for (scheme, answers, reason, retryable) in CASES {
         let proxy = answering_in_turn(answers);
         let url = format!("{scheme}://{ENCODED}@{}", proxy.address);
-        expect_proxy_error(
-            &url,
-            &format!("could not connect to SERVER through {{}}: {reason}"),
-            None,
-            *retryable,
-        );
+        let message = match *reason {
+            LOGIN => LOGIN.to_owned(),
+            reason => format!("could not connect to SERVER through {{}}: {reason}"),
+        };
+        expect_proxy_error(&url, &message, None, *retryable);
     }
 }
 

@@ -76,24 +76,25 @@ impl Connect {
     /// Connects through a SOCKS proxy with ureq's own connector, which resolves with [`Connect::resolve`].
     fn pass_socks(&self, proxy: &Proxy, details: &ConnectionDetails) -> Result<Connection, ureq::Error> {
         let error = match SocksConnector::default().connect(details, None::<Box<dyn Transport>>) {
-            Ok(Some(transport)) => {
-                let clock = details.current_time.clone();
-                return Ok(Box::new(TransportAdapter::new(transport.boxed(), clock)));
+            Ok(transport) => {
+                let transport = transport.ok_or(ureq::Error::ConnectionFailed)?.boxed();
+                return Ok(Box::new(TransportAdapter::new(transport, details.current_time.clone())));
             }
             Err(ureq::Error::Io(error)) => error,
             Err(error) => return Err(error),
-            Ok(None) => ErrorKind::NotConnected.into(),
         };
         let (name, reason) = (&proxy.name, Shown::reason(&error));
+        let is_about = |parts: &[&str]| parts.iter().any(|part| error.to_string().contains(part));
         // The system's errors have a number; the others say what the proxy answered.
         let message = match error.kind() {
             _ if error.raw_os_error().is_some() => shown!("could not connect to {}: {}", name, reason),
             ErrorKind::UnexpectedEof => shown!("the connection to {} was lost: {}", name, reason),
             ErrorKind::InvalidData => shown!("{} did not answer in SOCKS", name),
+            _ if is_about(&["auth", "invalid"]) => shown!("{} wants another user name or password", name),
             _ => shown!("could not connect to {} through {}: {}", self.run.config.host, name, reason),
         };
-        let refused = ["auth", "not allowed", "invalid"].iter().any(|word| error.to_string().contains(word));
-        Err(Error::new(Kind::Network, message).retryable(!refused).into())
+        let is_final = is_about(&["auth", "invalid", "not allowed", "not supported"]);
+        Err(Error::new(Kind::Network, message).retryable(!is_final).into())
     }
 }
 

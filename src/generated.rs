@@ -102,7 +102,8 @@ fn man_page() -> String {
     list(&mut sections, &environment);
     paragraphs(&mut sections, ENVIRONMENT);
     sections.control("SH", ["NETWORK"]);
-    paragraphs(&mut sections, NETWORK);
+    sections.text([roman(NETWORK[0])]);
+    paragraphs(&mut sections, &NETWORK[1..]);
     sections.control("SS", ["Known differences from curl"]);
     for difference in DIFFERENCES {
         sections.control("IP", ["\\(bu", "2"]);

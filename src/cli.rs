@@ -109,8 +109,7 @@ const COMPLETIONS: [(&str, &str); 5] = [
 
 /// Accepts the name of a shell, and returns its script.
 fn shells() -> impl TypedValueParser<Value = &'static str> {
-    let find =
-        |shell: String| COMPLETIONS.iter().find(|(name, _)| *name == shell).map_or("", |(_, text)| text);
+    let find = |shell: String| COMPLETIONS.iter().find(|(name, _)| *name == shell).map_or("", |row| row.1);
     PossibleValuesParser::new(COMPLETIONS.map(|(shell, _)| shell)).map(find)
 }
 

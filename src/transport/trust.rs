@@ -89,8 +89,9 @@ fn read_directory(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut pem)?;
+    let file = File::open(path)?;
+    let mut pem = Vec::with_capacity(file.metadata()?.len().min(MAX_FILE) as usize);
+    file.take(MAX_FILE).read_to_end(&mut pem)?;
     Ok(certificates(&pem))
 }
 

@@ -366,7 +366,7 @@ fn report(contestants: &[Contestant], binary_mb: f64) -> bool {
     let mut all_hold = true;
     for (what, limit, measured) in [
         ("time of `curl \\| jq`", 1.0 / 8.0, ratio(find(CHECK), find(CURL_JQ))),
-        ("times the minimal client's time", 1.5, ratio(find(CHECK), find(FLOOR))),
+        ("times the minimal client's time, one authority", 1.5, ratio(find(CHECK_ONE), find(FLOOR))),
         ("times its instructions, one authority", 1.15, over_floor),
         ("million instructions", 7.0, instructions(CHECK)),
         ("million instructions, --plain, 64 KiB, one authority", 7.0, instructions(CHECK_PLAIN)),

@@ -4,13 +4,11 @@
 //! own, through rustls-platform-verifier).
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use base64::Engine;
-use memchr::memchr_iter;
 use rustls::client::WantsClientCert;
-use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::deadline::Run;
@@ -34,8 +32,8 @@ pub fn verify_with(builder: Unverified, run: &Run) -> Result<Verified> {
         let name = shown!("{} (from {})", Shown::new(path.to_string_lossy()), *variable);
         run.step(&shown!("could not read the certificates in {}", name));
         let is_file = *variable == "SSL_CERT_FILE";
-        let found = if is_file { read_file(path) } else { read_directory(path) };
-        let error = match found.map(|found| roots.add_parsable_certificates(found).0) {
+        let added = if is_file { add_file(path, &mut roots) } else { add_directory(path, &mut roots) };
+        let error = match added {
             Ok(1..) => continue,
             Ok(0) => error!(Usage, "could not use {}: there is no PEM certificate in it", name),
             Err(error) => error!(Usage, "could not read {}: {}", name, Shown::reason(&error)),
@@ -68,10 +66,9 @@ fn system(builder: Unverified) -> Result<Verified> {
 fn system(builder: Unverified) -> Result<Verified> {
     let found = openssl_probe::probe();
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.cert_file.iter().flat_map(|path| read_file(path)).flatten());
-    let directories = found.cert_dir.iter().flat_map(|path| read_directory(path));
+    let _ = found.cert_file.map(|path| add_file(&path, &mut roots));
     if roots.is_empty() {
-        roots.add_parsable_certificates(directories.flatten());
+        let _ = found.cert_dir.iter().map(|path| add_directory(path, &mut roots)).count();
     }
     if roots.is_empty() { Err(no_certificates()) } else { Ok(builder.with_root_certificates(roots)) }
 }
@@ -81,45 +78,43 @@ fn no_certificates() -> Error {
     error!(Tls, "this system has no certificates to trust").hint(Some(hint.into()))
 }
 
-/// The certificates in the files of a directory. Files with other content add none.
-fn read_directory(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+/// Adds the certificates in the files of a directory, and returns their number. Files with other content add none.
+fn add_directory(path: &Path, roots: &mut RootCertStore) -> io::Result<usize> {
     let files = fs::read_dir(path)?.flatten().map(|entry| entry.path());
     // Opening a named pipe would wait for a writer.
-    Ok(files.filter(|path| path.is_file()).flat_map(|path| read_file(&path)).flatten().collect())
+    Ok(files.filter(|path| path.is_file()).flat_map(|path| add_file(&path, roots)).sum())
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let file = File::open(path)?;
-    let mut pem = Vec::with_capacity(file.metadata()?.len().min(MAX_FILE) as usize);
-    file.take(MAX_FILE).read_to_end(&mut pem)?;
-    Ok(certificates(&pem))
+fn add_file(path: &Path, roots: &mut RootCertStore) -> io::Result<usize> {
+    add_pem(BufReader::with_capacity(32 << 10, File::open(path)?.take(MAX_FILE)), roots)
 }
 
-/// The certificates in a PEM text. Other blocks, damaged ones and the text between are skipped.
+/// Adds the certificates in a PEM text, and returns their number. Other blocks, damaged ones and the text between are
+/// skipped.
 ///
-/// rustls's own reader takes 12 million instructions for a system's bundle, and this one less than 2.
-pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+/// rustls's own reader takes 12 million instructions for a system's bundle, and this one 2. Line by line, so that a
+/// bundle is never in memory as a whole.
+pub fn add_pem(mut pem: impl BufRead, roots: &mut RootCertStore) -> io::Result<usize> {
+    const LABELS: [&[u8]; 2] = [b"CERTIFICATE-----", b"X509 CERTIFICATE-----"];
     let decoder = base64::engine::Simd::standard(base64::engine::general_purpose::PAD);
-    let pem = pem.strip_prefix(b"\xef\xbb\xbf").unwrap_or(pem);
-    let (mut found, mut start) = (Vec::new(), 0);
+    let before = roots.len();
     // The label of the block that has begun, and its content.
-    let (mut label, mut base64): (&[u8], _) = (b"", Vec::new());
-    for end in memchr_iter(b'\n', pem).chain([pem.len()]) {
-        let line = pem[start..end].trim_ascii();
-        start = end + 1;
-        if let Some(begun) = line.strip_prefix(b"-----BEGIN ") {
-            label = begun;
+    let (mut line, mut label, mut base64) = (Vec::new(), None, Vec::new());
+    while pem.read_until(b'\n', &mut line)? > 0 {
+        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        if let Some(begun) = text.strip_prefix(b"-----BEGIN ") {
+            label = LABELS.into_iter().find(|label| *label == begun);
             base64.clear();
-        } else if let Some(ended) = line.strip_prefix(b"-----END ") {
-            if ended == label && matches!(label, b"CERTIFICATE-----" | b"X509 CERTIFICATE-----") {
-                found.extend(decoder.decode(&base64).map(CertificateDer::from));
-            }
-            label = b"";
-        } else if !label.is_empty() {
-            base64.extend_from_slice(line);
+        } else if let Some(ended) = text.strip_prefix(b"-----END ") {
+            let der = decoder.decode(&base64).ok().filter(|_| label == Some(ended));
+            let _ = der.map(|der| roots.add(der.into()));
+            label = None;
+        } else if label.is_some() {
+            base64.extend_from_slice(text);
         }
+        line.clear();
     }
-    found
+    Ok(roots.len() - before)
 }
 
 #[cfg(test)]
@@ -132,8 +127,7 @@ mod tests {
 
     /// How many certificates of a bundle can be trusted.
     fn usable(pem: &[u8]) -> usize {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates(pem)).0
+        add_pem(pem, &mut RootCertStore::empty()).unwrap()
     }
 
     #[test]

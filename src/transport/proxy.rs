@@ -31,7 +31,9 @@ pub struct Proxy {
 /// When the variable that counts has a value that can't be understood. The value may hold a password and is not shown.
 pub fn choose(endpoint: &Endpoint, get: impl Fn(&str) -> Option<OsString>) -> Result<Option<Proxy>> {
     let find = |variable: &str| {
-        let names = [variable.to_ascii_lowercase(), variable.to_owned()];
+        // On Windows the names have no case.
+        let lower = if cfg!(windows) { variable.to_owned() } else { variable.to_ascii_lowercase() };
+        let names = [lower, variable.to_owned()];
         names.into_iter().find_map(|name| Some((get(&name)?, name)))
     };
     let exceptions = find("NO_PROXY").unwrap_or_default().0;

@@ -469,8 +469,8 @@ fn a_value_that_cannot_be_used_is_an_error_that_does_not_show_it() {
     let hint = Some("a proxy is given as http://host:port or http://user:password@host:port");
     let trusted = Authority::new().file();
     for variable in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
-        // On Windows these are one variable, which is found by its first name.
-        let shown = if cfg!(windows) { variable.to_lowercase() } else { variable.to_owned() };
+        // On Windows the two cases are one variable.
+        let shown = if cfg!(windows) { variable.to_uppercase() } else { variable.to_owned() };
         for (value, problem) in [
             (
                 "http://user:S3cret/x@127.0.0.1:1",

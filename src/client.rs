@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName, LOCATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
 use http::response::Parts;
 use jiff::Timestamp;
 use ureq::Body;
@@ -62,8 +62,10 @@ pub fn fetch(run: &Arc<Run>) -> Result<Reply> {
 
 /// Reads the balance from the body of a 200.
 fn balance(config: &Config, head: &Parts, mut body: Body) -> Result<Reply> {
-    let encoding = header(head, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case("identity"));
-    if let Some(name) = encoding.map(Shown::short) {
+    let is_plain = |coding: &str| matches!(&*coding.trim().to_ascii_lowercase(), "identity" | "chunked");
+    let encodings = [CONTENT_ENCODING, TRANSFER_ENCODING].map(|name| header(head, name));
+    if let Some(name) = encodings.into_iter().flatten().find(|name| !name.split(',').all(is_plain)) {
+        let name = Shown::short(name);
         return Err(error!(UnexpectedReply, "the reply is compressed ({}), which was not asked for", name));
     }
     let body = body.with_config().limit(MAX_BODY).read_to_vec();

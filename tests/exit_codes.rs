@@ -2,8 +2,6 @@
 
 use crate::common::server::{DeadPort, Server};
 use crate::common::{BALANCE, api, ask, clado, expect_error, run};
-#[cfg(target_os = "linux")]
-use crate::common::{KEY, expect_json_error};
 
 #[track_caller]
 fn expect_code_and_no_output_in_every_format(url: &str, code: i32) {
@@ -160,23 +158,4 @@ fn a_reply_without_a_balance_exits_8() {
     let message = format!("error: {} sent a web page instead of JSON (HTTP 200)\n", api.host_with_port());
     assert!(run.stderr.starts_with(&message), "{}", run.stderr);
     expect_code_and_no_output_in_every_format(&api.url(), 8);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_exits_9() {
-    let api = api(200, BALANCE);
-    let program = assert_cmd::cargo::cargo_bin!("clado-credits");
-    let on_a_full_disk = || {
-        let mut command = assert_cmd::Command::new("/bin/sh");
-        command.args(["-c", r#"exec "$0" "$@" >/dev/full"#]).arg(program);
-        command.env_clear().env("CLADO_API_KEY", KEY).env("CLADO_API_URL", api.url());
-        command
-    };
-    let message = "could not write the output: no space left on device";
-    for flags in [&[][..], &["--plain"], &["--min", "500"]] {
-        let run = run(on_a_full_disk().args(flags));
-        assert_eq!((run.code, run.stderr), (Some(9), format!("error: {message}\n")), "{flags:?}");
-    }
-    assert_eq!(expect_json_error(&mut on_a_full_disk(), 9, "local")["message"], message);
 }

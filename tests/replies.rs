@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::common::server::Server;
-use crate::common::{BALANCE, KEY, api, ask, expect_balance, expect_error, run};
+use crate::common::{KEY, api, ask, expect_balance, expect_error, run};
 
 /// Expects exit code 8 for a 200 with this body, and a hint at the URL, since the tests do not ask the default one.
 #[track_caller]
@@ -253,15 +253,6 @@ fn a_redirect_is_reported_and_not_followed() {
         expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, Some(&hint));
     }
     elsewhere.expect_no_request();
-}
-
-#[test]
-fn a_redirect_on_the_same_host_is_not_followed_either() {
-    let mut server = mockito::Server::new();
-    server.mock("GET", "/api/credits").with_status(308).with_header("location", "/credits").create();
-    let followed = server.mock("GET", "/credits").with_body(BALANCE).expect(0).create();
-    assert_eq!(run(&mut ask(&server.url())).code, Some(8));
-    followed.assert();
 }
 
 #[test]

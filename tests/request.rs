@@ -97,16 +97,6 @@ fn a_redirect_is_not_followed_to_the_same_host_and_port() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_to_another_server() {
-    let other = Server::sending(GOOD);
-    let head = format!("HTTP/1.1 302 Found\r\nLocation: {}/api/credits\r\n", other.url());
-    let server = Server::sending(head + "Content-Length: 0\r\n\r\n");
-    ask(&server.url()).assert().code(8).stdout("");
-    server.expect_one_request();
-    other.expect_no_request();
-}
-
-#[test]
 fn a_path_in_the_url_is_kept() {
     for path in ["/v2", "/v2/", "/v2//"] {
         let server = Server::sending(GOOD);

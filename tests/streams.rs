@@ -57,10 +57,14 @@ fn a_full_disk_exits_9() {
         &["--completions", "fish"],
     ] {
         let full = std::fs::File::create("/dev/full").unwrap();
-        let (code, stderr) = run_into(full, ask(&api.url()).args(flags));
-        assert_eq!(code, Some(9), "{flags:?}");
-        assert!(stderr.contains("could not write the output: no space left on device"), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1);
+        let message = "could not write the output: no space left on device";
+        let error = if flags == ["--json"] {
+            format!(r#"{{"error":{{"kind":"local","message":"{message}","retryable":false,"exit_code":9}}}}"#)
+                + "\n"
+        } else {
+            format!("error: {message}\n")
+        };
+        assert_eq!(run_into(full, ask(&api.url()).args(flags)), (Some(9), error), "{flags:?}");
     }
 }
 

@@ -154,7 +154,8 @@ fn a_key_of_the_longest_length_is_sent_whole() {
     let longest = "k".repeat(4096);
     let api = api_for(&longest);
     expect_balance(ask(&api.url()).env("CLADO_API_KEY", &longest));
-    expect_balance(ask(&api.url()).args(["--api-key-file", "-"]).write_stdin(format!("\n{longest}\n")));
+    let padded = format!("{}{longest}\n", " ".repeat(4000));
+    expect_balance(ask(&api.url()).args(["--api-key-file", "-"]).write_stdin(padded));
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn every_framing_that_curl_reads_is_read() {
         format!("HTTP/1.1 200 OK\r\nCONTENT-LENGTH:{}\r\n\r\n{BALANCE}", BALANCE.len()),
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{length}", BALANCE.len()),
         format!("HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Latin: caf\u{e9}\r\n{many}{length}"),
-        format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n{length}", "x".repeat(60_000)),
+        format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n{length}", "x".repeat(65_400)),
         format!("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n{length}"),
         format!("HTTP/1.1 200 OK\r\nContent-Encoding: IDENTITY\r\n{length}"),
         format!("HTTP/1.1 200 OK\r\n{length}and what nobody asked for"),

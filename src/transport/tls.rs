@@ -113,3 +113,15 @@ fn certificate_error(problem: &CertificateError, name: &Shown) -> Error {
     };
     error!(Tls, "the certificate of {} {}", name, what).hint(hint.map(Shown::from))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revoked_certificate_is_named_as_such() {
+        // Only the verifiers of Windows and macOS look for a revocation.
+        let error = certificate_error(&CertificateError::Revoked, &"localhost".into());
+        assert_eq!(error.message.to_string(), "the certificate of localhost has been revoked");
+    }
+}

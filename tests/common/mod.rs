@@ -65,7 +65,11 @@ pub struct Run {
 /// Runs the program. Whatever it prints, the key is not in it.
 #[track_caller]
 pub fn run(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
+    let output = match command.output() {
+        // ERROR_INTERNAL_ERROR: once in some thousand times, Wine 8 does not start a program.
+        Err(error) if error.raw_os_error() == Some(1359) => command.output().unwrap(),
+        output => output.unwrap(),
+    };
     let run = Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

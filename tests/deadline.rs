@@ -94,8 +94,11 @@ fn a_server_that_does_not_complete_its_reply_ends_the_run() {
 #[test]
 fn a_tls_handshake_that_stalls_ends_the_run() {
     let (server, trusted) = (Server::silent(), Authority::new().file());
-    let message = expect_timeout(&mut ask_trusting(&server, &trusted), "1");
-    assert_eq!(message, format!("{} did not complete the TLS handshake within 1 second", tls::name(&server)));
+    let message = expect_timeout(&mut ask_trusting(&server, &trusted), "2");
+    assert_eq!(
+        message,
+        format!("{} did not complete the TLS handshake within 2 seconds", tls::name(&server))
+    );
 }
 
 #[test]
@@ -154,15 +157,15 @@ fn a_proxy_that_stalls_ends_the_run_and_is_named() {
 fn an_address_that_does_not_answer_ends_the_run() {
     let black_hole = crate::common::server::BlackHole::new();
     let hole = black_hole.address;
-    let message = expect_timeout(&mut ask(&format!("http://{hole}")), "0.5");
-    assert_eq!(message, format!("could not connect to {hole} within 0.5 seconds"));
+    let message = expect_timeout(&mut ask(&format!("http://{hole}")), "2");
+    assert_eq!(message, format!("could not connect to {hole} within 2 seconds"));
     let trusted = Authority::new().file();
     for scheme in ["http", "socks5h"] {
         let mut command = ask("https://search.invalid");
         command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", format!("{scheme}://{hole}"));
         let proxy = format!("the proxy {scheme}://{hole} (from HTTPS_PROXY)");
-        let message = expect_timeout(&mut command, "0.5");
-        assert_eq!(message, format!("could not connect to {proxy} within 0.5 seconds"));
+        let message = expect_timeout(&mut command, "2");
+        assert_eq!(message, format!("could not connect to {proxy} within 2 seconds"));
     }
 }
 
@@ -223,7 +226,7 @@ fn the_time_limit_does_not_start_again_after_the_key() {
 fn a_key_that_never_comes_ends_the_run() {
     let server = Server::silent();
     let mut command = clado();
-    command.args(["--api-key-file", "-", "--timeout", "0.5"]).env("CLADO_API_URL", server.url());
+    command.args(["--api-key-file", "-", "--timeout", "1"]).env("CLADO_API_URL", server.url());
     let mut child = piped(&command).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&KEY.as_bytes()[..5]).unwrap();
@@ -231,7 +234,7 @@ fn a_key_that_never_comes_ends_the_run() {
     drop(stdin);
     assert_eq!(
         (output.status.code(), output.stdout.as_slice(), String::from_utf8(output.stderr).unwrap().as_str()),
-        (Some(7), &b""[..], "error: could not read the API key from standard input within 0.5 seconds\n")
+        (Some(7), &b""[..], "error: could not read the API key from standard input within 1 second\n")
     );
     assert!(server.finish().is_empty(), "there was a connection");
 }
@@ -240,7 +243,7 @@ fn a_key_that_never_comes_ends_the_run() {
 #[test]
 fn certificates_that_never_come_end_the_run() {
     let mut command = ask("https://search.invalid");
-    command.args(["--timeout", "0.5"]).env("SSL_CERT_FILE", "/dev/stdin");
+    command.args(["--timeout", "1.5"]).env("SSL_CERT_FILE", "/dev/stdin");
     let mut child = piped(&command).spawn().unwrap();
     let stdin = child.stdin.take();
     let output = child.wait_with_output().unwrap();
@@ -250,7 +253,7 @@ fn certificates_that_never_come_end_the_run() {
         (
             Some(7),
             &b""[..],
-            "error: could not read the certificates in /dev/stdin (from SSL_CERT_FILE) within 0.5 seconds\n"
+            "error: could not read the certificates in /dev/stdin (from SSL_CERT_FILE) within 1.5 seconds\n"
         )
     );
 }
@@ -266,7 +269,7 @@ fn piped(command: &Command) -> std::process::Command {
 fn a_rejected_key_is_reported_with_its_hint_even_if_the_body_never_comes() {
     let server = stall_after("HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\n{\"detail\": \"Invalid");
     let mut command = ask(&server.url());
-    command.env("CLADO_API_KEY", "an_unusual_key").args(["--timeout", "1"]);
+    command.env("CLADO_API_KEY", "an_unusual_key").args(["--timeout", "2"]);
     let message = "the API key was rejected (HTTP 401)";
     let hint = Some("the key from CLADO_API_KEY does not start with \"lk_\"");
     let error = expect_error(&mut command, 3, "unauthorized", message, hint);

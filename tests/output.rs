@@ -2,12 +2,12 @@
 
 use std::io::{Read, pipe};
 
-use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, ZonedDateTime, tz::TimeZone};
 
 use crate::common::{KEY, api, ask, expect_balance, expect_json_error, run, std_command};
 
-fn utc_now() -> Zoned {
-    Timestamp::now().to_zoned(TimeZone::UTC)
+fn utc_now() -> ZonedDateTime {
+    Timestamp::now().to_zoned_datetime(TimeZone::UTC)
 }
 
 /// Expects the table to show `shown` for a `last_topup_at` that is `json`.

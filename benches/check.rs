@@ -5,8 +5,16 @@
 //! process over loopback, so the network costs nothing. Tables go to standard output, progress to standard error.
 //! The exit code is 1 when a bound is missed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that fails may panic")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "nobody closes the pipe early")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that fails may panic"
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "nobody closes the pipe early"
+)]
 
 use std::env;
 use std::fs;
@@ -97,14 +105,26 @@ impl Contestant {
         for (position, command) in self.commands.iter().enumerate() {
             let arguments = [tool(position), command.clone()].concat();
             let mut command = Command::new(&arguments[0]);
-            command.args(&arguments[1..]).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
-            command.envs(self.environment.iter().cloned()).stdin(input).stdout(Stdio::piped());
-            let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.name));
+            command
+                .args(&arguments[1..])
+                .env_clear()
+                .envs(env::var_os("PATH").map(|path| ("PATH", path)));
+            command
+                .envs(self.environment.iter().cloned())
+                .stdin(input)
+                .stdout(Stdio::piped());
+            let mut child = command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{}: {error}", self.name));
             let output = child.stdout.take().unwrap();
             children.push(child);
             if children.len() == self.commands.len() {
                 let output = io::read_to_string(output).unwrap();
-                assert!(output.contains(self.prints), "{} printed {output:?}", self.name);
+                assert!(
+                    output.contains(self.prints),
+                    "{} printed {output:?}",
+                    self.name
+                );
                 break;
             }
             input = output.into();
@@ -118,7 +138,11 @@ impl Contestant {
         let (started, cpu) = (Instant::now(), children_cpu_ms());
         self.run(|_| Vec::new());
         self.wall_ms.push(started.elapsed().as_secs_f64() * 1e3);
-        self.cpu_ms.extend(children_cpu_ms().zip(cpu).map(|(after, before)| after - before));
+        self.cpu_ms.extend(
+            children_cpu_ms()
+                .zip(cpu)
+                .map(|(after, before)| after - before),
+        );
     }
 
     /// Runs each command under `tool`, which writes to the file that it is given, and reads a number from each file.
@@ -130,8 +154,10 @@ impl Contestant {
     ) -> Vec<f64> {
         let log = |position| format!("{}/log.{position}", directory.display());
         self.run(|position| tool(&log(position)));
-        let logs = (0..self.commands.len()).map(|position| fs::read_to_string(log(position)).unwrap());
-        logs.map(|log| number(&log).unwrap_or_else(|| panic!("no number in {log:?}"))).collect()
+        let logs =
+            (0..self.commands.len()).map(|position| fs::read_to_string(log(position)).unwrap());
+        logs.map(|log| number(&log).unwrap_or_else(|| panic!("no number in {log:?}")))
+            .collect()
     }
 }
 
@@ -140,7 +166,8 @@ impl Contestant {
 fn children_cpu_ms() -> Option<f64> {
     use nix::sys::resource::{UsageWho, getrusage};
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
-    let ms = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 * 1e3 + time.tv_usec() as f64 / 1e3;
+    let ms =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 * 1e3 + time.tv_usec() as f64 / 1e3;
     Some(ms(usage.user_time()) + ms(usage.system_time()))
 }
 
@@ -160,9 +187,14 @@ fn main() -> ExitCode {
     let authority = directory.path().join("authority.pem");
     let bundle = directory.path().join("bundle.pem");
     let (address, root) = serve();
-    let system = BUNDLES.iter().find_map(|path| fs::read_to_string(path).ok());
+    let system = BUNDLES
+        .iter()
+        .find_map(|path| fs::read_to_string(path).ok());
     let system = system.expect("this system has a bundle of certificates");
-    eprintln!("the trust store has {} certificates and ours", system.matches("BEGIN CERTIFICATE").count());
+    eprintln!(
+        "the trust store has {} certificates and ours",
+        system.matches("BEGIN CERTIFICATE").count()
+    );
     fs::write(&authority, &root).unwrap();
     fs::write(&bundle, system + &root).unwrap();
     let (authority, bundle) = (authority.to_str().unwrap(), bundle.to_str().unwrap());
@@ -171,7 +203,15 @@ fn main() -> ExitCode {
     let base = format!("https://{address}");
     let url = format!("{base}/api/credits");
     let authorization = format!("Authorization: Bearer {KEY}");
-    let curl = &["curl", "-sS", "--cacert", bundle, "-H", &authorization, &url][..];
+    let curl = &[
+        "curl",
+        "-sS",
+        "--cacert",
+        bundle,
+        "-H",
+        &authorization,
+        &url,
+    ][..];
     let check = |name, options: &[&str], prefix, store: &str| {
         Contestant::new(name, &[&[&[program], options].concat()], "247")
             .env("CLADO_API_URL", format!("{base}{prefix}"))
@@ -183,15 +223,27 @@ fn main() -> ExitCode {
         check(CHECK_ONE, &[], "", authority),
         check(CHECK_PLAIN, &["--plain"], LONGEST, authority),
         check(CHECK_JSON, &["--json"], LONGEST, authority),
-        Contestant::new(FLOOR, &[&[&build_floor(), &address.to_string(), authority]], "247"),
+        Contestant::new(
+            FLOOR,
+            &[&[&build_floor(), &address.to_string(), authority]],
+            "247",
+        ),
         Contestant::new(VERSION, &[&[program, "--version"]], "clado-credits"),
         Contestant::new(HELP, &[&[program, "--help"]], "Usage"),
-        Contestant::new("clado-credits --completions zsh", &[&[program, "--completions", "zsh"]], "#compdef"),
+        Contestant::new(
+            "clado-credits --completions zsh",
+            &[&[program, "--completions", "zsh"]],
+            "#compdef",
+        ),
     ];
     if installed("curl") {
         contestants.push(Contestant::new("curl", &[curl], "247"));
         if installed("jq") {
-            contestants.push(Contestant::new(CURL_JQ, &[curl, &["jq", ".credits"]], "247"));
+            contestants.push(Contestant::new(
+                CURL_JQ,
+                &[curl, &["jq", ".credits"]],
+                "247",
+            ));
         }
     }
     if installed("true") {
@@ -221,23 +273,43 @@ fn main() -> ExitCode {
         eprintln!("instructions");
         for contestant in &mut contestants {
             let tool = |log: &str| {
-                let callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
-                callgrind.map(str::to_owned).into_iter().chain([format!("--log-file={log}")]).collect()
+                let callgrind = [
+                    "valgrind",
+                    "--tool=callgrind",
+                    "--callgrind-out-file=/dev/null",
+                ];
+                callgrind
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain([format!("--log-file={log}")])
+                    .collect()
             };
-            let collected =
-                |log: &str| log.split_once("Collected : ")?.1.split_whitespace().next()?.parse().ok();
+            let collected = |log: &str| {
+                log.split_once("Collected : ")?
+                    .1
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            };
             let counts = contestant.measure(directory.path(), tool, collected);
             contestant.instructions_m = Some(counts.iter().sum::<f64>() / 1e6);
         }
     }
-    match report(&contestants, fs::metadata(program).unwrap().len() as f64 / 1e6) {
+    match report(
+        &contestants,
+        fs::metadata(program).unwrap().len() as f64 / 1e6,
+    ) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
 fn installed(name: &str) -> bool {
-    let found = Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    let found = Command::new(name)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("skipped: {name} is not installed");
     }
@@ -248,11 +320,24 @@ fn installed(name: &str) -> bool {
 /// benchmarks are built without `panic = "abort"`.
 fn build_floor() -> String {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    let arguments = ["build", "--release", "--example", "floor", "--message-format", "json"];
+    let arguments = [
+        "build",
+        "--release",
+        "--example",
+        "floor",
+        "--message-format",
+        "json",
+    ];
     let directory = env!("CARGO_MANIFEST_DIR");
-    let output = Command::new(cargo).args(arguments).current_dir(directory).stderr(Stdio::inherit()).output();
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(directory)
+        .stderr(Stdio::inherit())
+        .output();
     let messages = String::from_utf8(output.unwrap().stdout).unwrap();
-    let messages = messages.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let messages = messages
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let mut built = messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned()));
     built.next_back().expect("the minimal client was built")
 }
@@ -261,8 +346,13 @@ fn build_floor() -> String {
 /// Returns its address and, as PEM, the authority to trust.
 fn serve() -> (SocketAddr, String) {
     let (root, params, key) = certificate("root", None, &[]);
-    let (intermediate, params, key) = certificate("intermediate", Some(&Issuer::new(params, key)), &[]);
-    let (leaf, _, key) = certificate("leaf", Some(&Issuer::new(params, key)), &["127.0.0.1".to_owned()]);
+    let (intermediate, params, key) =
+        certificate("intermediate", Some(&Issuer::new(params, key)), &[]);
+    let (leaf, _, key) = certificate(
+        "leaf",
+        Some(&Issuer::new(params, key)),
+        &["127.0.0.1".to_owned()],
+    );
     let chain = vec![leaf.der().clone(), intermediate.der().clone()];
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -291,7 +381,9 @@ fn certificate(
     hosts: &[String],
 ) -> (rcgen::Certificate, CertificateParams, KeyPair) {
     let mut params = CertificateParams::new(hosts).unwrap();
-    params.distinguished_name.push(DnType::OrganizationName, name);
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, name);
     if hosts.is_empty() {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
@@ -316,10 +408,15 @@ fn answer(socket: &mut TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> 
         }
     }
     let long = request.starts_with(format!("GET {LONGEST}/").as_bytes());
-    let body = if long { longest_body() } else { BODY.to_owned() };
+    let body = if long {
+        longest_body()
+    } else {
+        BODY.to_owned()
+    };
     let length = body.len();
-    let head =
-        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
     stream.write_all((head + &body).as_bytes())?;
     stream.read(&mut buffer).map(drop)
 }
@@ -327,23 +424,38 @@ fn answer(socket: &mut TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> 
 /// A body with one long string.
 fn longest_body() -> String {
     let (start, end) = (r#"{"credits": 247, "note": ""#, r#""}"#);
-    format!("{start}{}{end}", "x".repeat(LONGEST_BODY - start.len() - end.len()))
+    format!(
+        "{start}{}{end}",
+        "x".repeat(LONGEST_BODY - start.len() - end.len())
+    )
 }
 
 /// Prints the tables. Returns whether no bound is missed.
 fn report(contestants: &[Contestant], binary_mb: f64) -> bool {
-    let find = |name| contestants.iter().find(|contestant| contestant.name == name);
+    let find = |name| {
+        contestants
+            .iter()
+            .find(|contestant| contestant.name == name)
+    };
     let median = |mut numbers: Vec<f64>| {
         numbers.sort_by(f64::total_cmp);
         numbers.get(numbers.len() / 2).copied()
     };
     // Compared within a round: what slows the machine for a while slows both.
     let ratio = |a: Option<&Contestant>, b: Option<&Contestant>| {
-        median(a?.wall_ms.iter().zip(&b?.wall_ms).map(|(a, b)| a / b).collect())
+        median(
+            a?.wall_ms
+                .iter()
+                .zip(&b?.wall_ms)
+                .map(|(a, b)| a / b)
+                .collect(),
+        )
     };
     let or_dash = |text: Option<String>| text.unwrap_or("-".to_owned());
 
-    println!("| | time | CPU time | of the minimal client | of curl \\| jq | instructions | peak memory |");
+    println!(
+        "| | time | CPU time | of the minimal client | of curl \\| jq | instructions | peak memory |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for contestant in contestants {
         println!(
@@ -353,32 +465,67 @@ fn report(contestants: &[Contestant], binary_mb: f64) -> bool {
             or_dash(median(contestant.cpu_ms.clone()).map(|ms| format!("{ms:.2} ms"))),
             or_dash(ratio(Some(contestant), find(FLOOR)).map(|ratio| format!("{ratio:.2}"))),
             or_dash(ratio(Some(contestant), find(CURL_JQ)).map(|ratio| format!("{ratio:.3}"))),
-            or_dash(contestant.instructions_m.map(|count| format!("{count:.2} M"))),
+            or_dash(
+                contestant
+                    .instructions_m
+                    .map(|count| format!("{count:.2} M"))
+            ),
             or_dash(contestant.memory_mib.map(|mib| format!("{mib:.1} MiB"))),
         );
     }
-    println!("\nTimes are medians; CPU time is user plus system. Memory is that of the largest process.\n");
+    println!(
+        "\nTimes are medians; CPU time is user plus system. Memory is that of the largest process.\n"
+    );
 
     let instructions = |name| find(name)?.instructions_m;
-    let over_floor = instructions(CHECK_ONE).zip(instructions(FLOOR)).map(|(check, floor)| check / floor);
+    let over_floor = instructions(CHECK_ONE)
+        .zip(instructions(FLOOR))
+        .map(|(check, floor)| check / floor);
     println!("| bound | at most | measured | |");
     println!("|---|---|---|---|");
     let mut all_hold = true;
     for (what, limit, measured) in [
-        ("time of `curl \\| jq`", 1.0 / 8.0, ratio(find(CHECK), find(CURL_JQ))),
-        ("times the minimal client's time, one authority", 1.5, ratio(find(CHECK_ONE), find(FLOOR))),
+        (
+            "time of `curl \\| jq`",
+            1.0 / 8.0,
+            ratio(find(CHECK), find(CURL_JQ)),
+        ),
+        (
+            "times the minimal client's time, one authority",
+            1.5,
+            ratio(find(CHECK_ONE), find(FLOOR)),
+        ),
         ("times its instructions, one authority", 1.15, over_floor),
         ("million instructions", 7.0, instructions(CHECK)),
-        ("million instructions, --plain, 64 KiB, one authority", 7.0, instructions(CHECK_PLAIN)),
-        ("million instructions, --json, 64 KiB, one authority", 7.0, instructions(CHECK_JSON)),
-        ("million instructions, --version", 1.0, instructions(VERSION)),
+        (
+            "million instructions, --plain, 64 KiB, one authority",
+            7.0,
+            instructions(CHECK_PLAIN),
+        ),
+        (
+            "million instructions, --json, 64 KiB, one authority",
+            7.0,
+            instructions(CHECK_JSON),
+        ),
+        (
+            "million instructions, --version",
+            1.0,
+            instructions(VERSION),
+        ),
         ("million instructions, --help", 1.0, instructions(HELP)),
-        ("MiB of memory", 5.0, find(CHECK).and_then(|check| check.memory_mib)),
+        (
+            "MiB of memory",
+            5.0,
+            find(CHECK).and_then(|check| check.memory_mib),
+        ),
         ("MB of binary", 2.4, Some(binary_mb)),
     ] {
         let holds = measured.map(|measured| measured <= limit);
         all_hold &= holds != Some(false);
-        let verdict = holds.map_or("not measured", |holds| if holds { "holds" } else { "missed" });
+        let verdict = holds.map_or(
+            "not measured",
+            |holds| if holds { "holds" } else { "missed" },
+        );
         println!(
             "| {what} | {limit} | {} | {verdict} |",
             or_dash(measured.map(|number| format!("{number:.3}")))

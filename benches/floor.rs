@@ -15,7 +15,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, authority] = &arguments[..] else { return Err("floor ADDRESS AUTHORITY.pem".into()) };
+    let [address, authority] = &arguments[..] else {
+        return Err("floor ADDRESS AUTHORITY.pem".into());
+    };
     let host = address.split(':').next().unwrap_or_default();
 
     let mut roots = RootCertStore::empty();
@@ -28,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
-    let mut connection = ClientConnection::new(Arc::new(config), ServerName::try_from(host.to_owned())?)?;
+    let mut connection =
+        ClientConnection::new(Arc::new(config), ServerName::try_from(host.to_owned())?)?;
     let mut stream = Stream::new(&mut connection, &mut socket);
     let key = env::var("CLADO_API_KEY")?;
     let request = format!(
@@ -41,7 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     loop {
         filled += stream.read(&mut reply[filled..])?;
         let text = str::from_utf8(&reply[..filled])?;
-        let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((_, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
         if body.ends_with('}') {
             return Ok(writeln!(io::stdout(), "{body}")?);
         }

@@ -30,13 +30,37 @@ const KEY: &str = "lk_sandbox";
 
 /// Each key with the status and the body of its reply, as in the API's documentation. Other keys are rejected.
 const REPLIES: [(&str, usize, &str); 7] = [
-    (KEY, 200, r#"{"credits": 247, "last_topup_at": "2024-01-15T10:30:00Z"}"#),
-    ("lk_sandbox_empty", 200, r#"{"credits": 0, "last_topup_at": null}"#),
+    (
+        KEY,
+        200,
+        r#"{"credits": 247, "last_topup_at": "2024-01-15T10:30:00Z"}"#,
+    ),
+    (
+        "lk_sandbox_empty",
+        200,
+        r#"{"credits": 0, "last_topup_at": null}"#,
+    ),
     ("lk_sandbox_401", 401, REJECTED),
-    ("lk_sandbox_404", 404, r#"{"detail": "Unable to retrieve credit information"}"#),
-    ("lk_sandbox_429", 429, r#"{"error": "Rate limit exceeded", "retry_after": 60}"#),
-    ("lk_sandbox_500", 500, r#"{"detail": "Credit service error"}"#),
-    ("lk_sandbox_html", 200, "<!DOCTYPE html><title>Welcome</title>"),
+    (
+        "lk_sandbox_404",
+        404,
+        r#"{"detail": "Unable to retrieve credit information"}"#,
+    ),
+    (
+        "lk_sandbox_429",
+        429,
+        r#"{"error": "Rate limit exceeded", "retry_after": 60}"#,
+    ),
+    (
+        "lk_sandbox_500",
+        500,
+        r#"{"detail": "Credit service error"}"#,
+    ),
+    (
+        "lk_sandbox_html",
+        200,
+        "<!DOCTYPE html><title>Welcome</title>",
+    ),
 ];
 const REJECTED: &str = r#"{"detail": "Invalid API key"}"#;
 
@@ -61,9 +85,10 @@ const TOUR: [(&str, &[&str]); 14] = [
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let result = match arguments.next() {
-        Some(flag) if flag == "--help" || flag == "-h" => {
-            io::stdout().write_all(HELP.as_bytes()).map(|()| ExitCode::SUCCESS).map_err(Into::into)
-        }
+        Some(flag) if flag == "--help" || flag == "-h" => io::stdout()
+            .write_all(HELP.as_bytes())
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
         Some(program) => run(&program, arguments.collect()),
         None => tour(),
     };
@@ -86,7 +111,9 @@ fn start() -> ServerGuard {
 
 fn reply(request: &Request) -> (usize, &'static str) {
     let headers = request.header("authorization");
-    let key = headers.first().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let key = headers
+        .first()
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let known = REPLIES.into_iter().find(|(known, ..)| key == Some(known));
     known.map_or((401, REJECTED), |(_, status, body)| (status, body))
 }
@@ -94,8 +121,16 @@ fn reply(request: &Request) -> (usize, &'static str) {
 /// Builds the program with this example's profile, and returns its path.
 fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "--bin", env!("CARGO_PKG_NAME")]);
-    cargo.arg("--manifest-path").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--bin",
+        env!("CARGO_PKG_NAME"),
+    ]);
+    cargo
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
@@ -110,8 +145,13 @@ fn build() -> anyhow::Result<PathBuf> {
         bail!("could not build {}", env!("CARGO_PKG_NAME"));
     }
     let example = env::current_exe()?;
-    let folder = example.ancestors().nth(2).context("the example is not in a build folder")?;
-    Ok(folder.join(env!("CARGO_PKG_NAME")).with_extension(env::consts::EXE_EXTENSION))
+    let folder = example
+        .ancestors()
+        .nth(2)
+        .context("the example is not in a build folder")?;
+    Ok(folder
+        .join(env!("CARGO_PKG_NAME"))
+        .with_extension(env::consts::EXE_EXTENSION))
 }
 
 fn tour() -> anyhow::Result<ExitCode> {
@@ -121,7 +161,10 @@ fn tour() -> anyhow::Result<ExitCode> {
     for (key, flags) in TOUR {
         let line = [&[env!("CARGO_PKG_NAME")], flags].concat().join(" ");
         writeln!(out, "\n$ CLADO_API_KEY={key} {line}")?;
-        let status = sandboxed(binary.as_os_str(), &server).env("CLADO_API_KEY", key).args(flags).status()?;
+        let status = sandboxed(binary.as_os_str(), &server)
+            .env("CLADO_API_KEY", key)
+            .args(flags)
+            .status()?;
         writeln!(out, "[exit {}]", exit_code(status))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -140,10 +183,19 @@ fn run(program: &OsStr, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([folder].into_iter().chain(env::split_paths(&path)))?;
     let mut command = sandboxed(program, &server);
-    match command.env("PATH", path).env("CLADO_API_KEY", key).args(arguments).status() {
+    match command
+        .env("PATH", path)
+        .env("CLADO_API_KEY", key)
+        .args(arguments)
+        .status()
+    {
         Ok(status) => Ok(ExitCode::from(exit_code(status))),
         Err(error) => {
-            writeln!(io::stderr(), "sandbox: could not start {}: {error}", program.to_string_lossy())?;
+            writeln!(
+                io::stderr(),
+                "sandbox: could not start {}: {error}",
+                program.to_string_lossy()
+            )?;
             // What a shell returns for a command that it can't start.
             Ok(ExitCode::from(127))
         }
@@ -153,7 +205,9 @@ fn run(program: &OsStr, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
 fn sandboxed(program: &OsStr, server: &ServerGuard) -> Command {
     let mut command = Command::new(program);
     // For curl, which would ask a proxy for this machine too.
-    command.env("CLADO_API_URL", server.url()).env("no_proxy", "127.0.0.1");
+    command
+        .env("CLADO_API_URL", server.url())
+        .env("no_proxy", "127.0.0.1");
     command
 }
 

@@ -86,7 +86,12 @@ pub struct Args {
     /// Use colour: auto, always, never
     ///
     /// auto: on a terminal, unless NO_COLOR is set or TERM is dumb.
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
     color: ColorChoice,
 
     /// Show on stderr what is sent and where, never the key
@@ -103,13 +108,21 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("bash", include_str!("../completions/clado-credits.bash")),
     ("zsh", include_str!("../completions/_clado-credits")),
     ("fish", include_str!("../completions/clado-credits.fish")),
-    ("powershell", include_str!("../completions/_clado-credits.ps1")),
+    (
+        "powershell",
+        include_str!("../completions/_clado-credits.ps1"),
+    ),
     ("elvish", include_str!("../completions/clado-credits.elv")),
 ];
 
 /// Accepts the name of a shell, and returns its script.
 fn shells() -> impl TypedValueParser<Value = &'static str> {
-    let find = |shell: String| COMPLETIONS.iter().find(|(name, _)| *name == shell).map_or("", |row| row.1);
+    let find = |shell: String| {
+        COMPLETIONS
+            .iter()
+            .find(|(name, _)| *name == shell)
+            .map_or("", |row| row.1)
+    };
     PossibleValuesParser::new(COMPLETIONS.map(|(shell, _)| shell)).map(find)
 }
 
@@ -117,10 +130,19 @@ fn shells() -> impl TypedValueParser<Value = &'static str> {
 pub const ENVIRONMENT: [(&str, &str); 9] = [
     ("CLADO_API_KEY", "the API key"),
     ("CLADO_API_URL", "the base URL of the API"),
-    ("HTTPS_PROXY", "the proxy: [SCHEME://][USER:PASSWORD@]HOST[:PORT]"),
+    (
+        "HTTPS_PROXY",
+        "the proxy: [SCHEME://][USER:PASSWORD@]HOST[:PORT]",
+    ),
     ("ALL_PROXY", "the proxy where HTTPS_PROXY is not set"),
-    ("NO_PROXY", "hosts to reach directly: names, domains, addresses, ranges, *"),
-    ("SSL_CERT_FILE", "certificates (PEM) to trust instead of the system's"),
+    (
+        "NO_PROXY",
+        "hosts to reach directly: names, domains, addresses, ranges, *",
+    ),
+    (
+        "SSL_CERT_FILE",
+        "certificates (PEM) to trust instead of the system's",
+    ),
     ("SSL_CERT_DIR", "directories with such certificates"),
     ("NO_COLOR", "no colour, if not empty"),
     ("TERM", "no colour, if dumb"),
@@ -128,7 +150,12 @@ pub const ENVIRONMENT: [(&str, &str); 9] = [
 
 /// The value of an environment variable; a blank one counts as unset.
 fn get(name: &str) -> Option<OsString> {
-    debug_assert!(ENVIRONMENT.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)), "{name}");
+    debug_assert!(
+        ENVIRONMENT
+            .iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(name)),
+        "{name}"
+    );
     env::var_os(name).filter(|value| !value.as_encoded_bytes().trim_ascii().is_empty())
 }
 
@@ -164,9 +191,17 @@ impl Config {
             (None, Some(url)) => (Some("CLADO_API_URL"), url),
             (None, None) => (None, endpoint::DEFAULT_URL.into()),
         };
-        let endpoint = url.to_str().ok_or("it is not UTF-8").and_then(Endpoint::parse);
+        let endpoint = url
+            .to_str()
+            .ok_or("it is not UTF-8")
+            .and_then(Endpoint::parse);
         let endpoint = endpoint.map_err(|problem| {
-            error!(Usage, "bad URL in {}: {}", url_setting.unwrap_or_default(), problem)
+            error!(
+                Usage,
+                "bad URL in {}: {}",
+                url_setting.unwrap_or_default(),
+                problem
+            )
         })?;
         let key = match (args.api_key.take(), args.api_key_file.take()) {
             (Some(key), _) => Some(Source::Value("--api-key", key)),
@@ -178,12 +213,16 @@ impl Config {
         let no_key = error!(NoApiKey, "no API key").hint(Some(hint.into()));
         let file = get("SSL_CERT_FILE").map(|path| ("SSL_CERT_FILE", path.into()));
         let directories = get("SSL_CERT_DIR").unwrap_or_default();
-        let directories = env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty());
+        let directories =
+            env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty());
         Ok(Config {
             url_setting,
             key: key.ok_or(no_key)?,
             proxy: proxy::choose(&endpoint, get)?,
-            certificates: file.into_iter().chain(directories.map(|path| ("SSL_CERT_DIR", path))).collect(),
+            certificates: file
+                .into_iter()
+                .chain(directories.map(|path| ("SSL_CERT_DIR", path)))
+                .collect(),
             host: Shown::new(endpoint.authority()),
             endpoint,
             color: use_color(args.color),
@@ -193,14 +232,17 @@ impl Config {
 
     /// The minimum, if `balance` is below it.
     pub fn missed_minimum(&self, balance: i64) -> Option<u64> {
-        self.args.min.filter(|minimum| i128::from(balance) < i128::from(*minimum))
+        self.args
+            .min
+            .filter(|minimum| i128::from(balance) < i128::from(*minimum))
     }
 }
 
 /// Whether standard output gets colour: the flag beats the environment, and that beats the terminal.
 fn use_color(choice: ColorChoice) -> bool {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let auto = !no_color && get("TERM").is_none_or(|value| value != "dumb") && io::stdout().is_terminal();
+    let auto =
+        !no_color && get("TERM").is_none_or(|value| value != "dumb") && io::stdout().is_terminal();
     // A classic Windows console understands escape sequences only once it has been switched to them.
     #[cfg(windows)]
     let auto = auto && anstyle_query::windows::enable_ansi_colors().unwrap_or(false);
@@ -211,17 +253,26 @@ fn use_color(choice: ColorChoice) -> bool {
 pub fn hide_keys() {
     let next = |(flag, value): (OsString, OsString)| (flag == "--api-key").then_some(value);
     let inline = |flag: OsString| Some(flag.to_str()?.strip_prefix("--api-key=")?.into());
-    let flags =
-        env::args_os().zip(env::args_os().skip(1)).filter_map(next).chain(env::args_os().filter_map(inline));
-    flags.chain(get("CLADO_API_KEY")).for_each(|key| text::hide_key(&key.to_string_lossy()));
+    let flags = env::args_os()
+        .zip(env::args_os().skip(1))
+        .filter_map(next)
+        .chain(env::args_os().filter_map(inline));
+    flags
+        .chain(get("CLADO_API_KEY"))
+        .for_each(|key| text::hide_key(&key.to_string_lossy()));
 }
 
 /// The exit codes, the kinds of JSON errors and the environment variables, as the help and the README list them.
 pub fn tables() -> [String; 3] {
-    let exit_codes = Exit::ALL.iter().map(|exit| format!("  {}  {}\n", *exit as u8, exit.row()));
+    let exit_codes = Exit::ALL
+        .iter()
+        .map(|exit| format!("  {}  {}\n", *exit as u8, exit.row()));
     let kinds = Kind::ALL.iter().map(|kind| kind.row());
-    let kinds = kinds.map(|(name, exit, _, meaning)| format!("  {name:<16}  {}  {meaning}\n", exit as u8));
-    let environment = ENVIRONMENT.iter().map(|(name, meaning)| format!("  {name:<13}  {meaning}\n"));
+    let kinds =
+        kinds.map(|(name, exit, _, meaning)| format!("  {name:<16}  {}  {meaning}\n", exit as u8));
+    let environment = ENVIRONMENT
+        .iter()
+        .map(|(name, meaning)| format!("  {name:<13}  {meaning}\n"));
     [exit_codes.collect(), kinds.collect(), environment.collect()]
 }
 
@@ -234,9 +285,19 @@ pub fn render(mut error: clap::Error) -> (String, Exit) {
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && !argument.starts_with('-')
     {
-        error = Args::command().error(error.kind(), "unexpected argument (not shown: it may be a key)");
+        error = Args::command().error(
+            error.kind(),
+            "unexpected argument (not shown: it may be a key)",
+        );
     }
-    (error.to_string().lines().map(|line| format!("{}\n", Shown::new(line))).collect(), Exit::Usage)
+    (
+        error
+            .to_string()
+            .lines()
+            .map(|line| format!("{}\n", Shown::new(line)))
+            .collect(),
+        Exit::Usage,
+    )
 }
 
 /// Completes the help. Moves the options four columns to the left, where clap leaves room for a short form that most do
@@ -258,21 +319,32 @@ pub fn format_help(help: &str) -> String {
         (_, Some(short)) => format!("  -{}\n", short.replacen("    ", "", 1).trim_end()),
         _ => format!("{}\n", line.trim_end()),
     };
-    help.replace("(tables)", &tables).lines().map(line).collect()
+    help.replace("(tables)", &tables)
+        .lines()
+        .map(line)
+        .collect()
 }
 
 fn credits(text: &str) -> Result<u64, &'static str> {
-    text.parse().map_err(|error: ParseIntError| match error.kind() {
-        IntErrorKind::PosOverflow => "too large",
-        _ => "not a whole number of credits",
-    })
+    text.parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => "too large",
+            _ => "not a whole number of credits",
+        })
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     // Digits and a point only: `f64` would also take `inf`, `nan` and `1e9`.
-    let number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| text.parse().ok());
-    let duration = number.flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.filter(|timeout| !timeout.is_zero()).ok_or("not a number of seconds above 0, or too large")
+    let number = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b == b'.')
+        .then(|| text.parse().ok());
+    let duration = number
+        .flatten()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration
+        .filter(|timeout| !timeout.is_zero())
+        .ok_or("not a number of seconds above 0, or too large")
 }
 
 #[cfg(test)]
@@ -295,9 +367,21 @@ mod tests {
         for (text, millis) in [("30", 30_000), ("0.5", 500), (".25", 250), ("2.", 2_000)] {
             assert_eq!(seconds(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in
-            ["", ".", "0", "0.0", "0.0000000001", "-1", "+1", "1e3", "inf", "nan", "1,5", "5s", "1.2.3"]
-        {
+        for text in [
+            "",
+            ".",
+            "0",
+            "0.0",
+            "0.0000000001",
+            "-1",
+            "+1",
+            "1e3",
+            "inf",
+            "nan",
+            "1,5",
+            "5s",
+            "1.2.3",
+        ] {
             assert!(seconds(text).is_err(), "{text}");
         }
         assert!(seconds(&"9".repeat(400)).is_err());

@@ -25,7 +25,11 @@ impl Run {
     /// A run whose time limit counts from `started`.
     pub fn new(config: Config, started: Instant) -> Arc<Run> {
         let at_deadline = Mutex::new(error!(Timeout, "the run did not start in time"));
-        Arc::new(Run { config, started, at_deadline })
+        Arc::new(Run {
+            config,
+            started,
+            at_deadline,
+        })
     }
 
     /// Begins a step: if it is not done by the deadline, the error is `failure` with "within 30 seconds" behind it.
@@ -53,18 +57,36 @@ impl Run {
     ///
     /// # Errors
     /// Those of `work`, a timeout, and a local failure when there can't be another thread.
-    pub fn until_deadline<T: Send + 'static>(self: &Arc<Run>, work: fn(&Arc<Run>) -> Result<T>) -> Result<T> {
+    pub fn until_deadline<T: Send + 'static>(
+        self: &Arc<Run>,
+        work: fn(&Arc<Run>) -> Result<T>,
+    ) -> Result<T> {
         let (sender, result) = mpsc::channel();
         let run = self.clone();
-        thread::Builder::new().spawn(move || drop(sender.send(work(&run)))).map_err(|problem| {
-            error!(Local, "could not start a thread: {}", Shown::reason(&problem)).retryable(true)
-        })?;
-        let rest = self.config.args.timeout.saturating_sub(self.started.elapsed());
+        thread::Builder::new()
+            .spawn(move || drop(sender.send(work(&run))))
+            .map_err(|problem| {
+                error!(
+                    Local,
+                    "could not start a thread: {}",
+                    Shown::reason(&problem)
+                )
+                .retryable(true)
+            })?;
+        let rest = self
+            .config
+            .args
+            .timeout
+            .saturating_sub(self.started.elapsed());
         // Never unlocked after the deadline, so that no line of --verbose follows the error.
-        result.recv_timeout(rest).unwrap_or_else(|_| Err(ManuallyDrop::new(self.lock()).clone()))
+        result
+            .recv_timeout(rest)
+            .unwrap_or_else(|_| Err(ManuallyDrop::new(self.lock()).clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Error> {
-        self.at_deadline.lock().unwrap_or_else(PoisonError::into_inner)
+        self.at_deadline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -33,15 +33,23 @@ impl Endpoint {
         }
         let host = unbracketed(host_and_port(authority)?.0);
         let is_loopback = host.eq_ignore_ascii_case("localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.to_canonical().is_loopback());
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
             "http" if is_loopback => "http",
-            "http" => return Err("plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])"),
+            "http" => {
+                return Err(
+                    "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])",
+                );
+            }
             _ => return Err("the scheme must be https"),
         };
         let url = format!("{scheme}://{authority}{}{PATH}", path.trim_end_matches('/'));
-        url.parse().map(Endpoint).map_err(|_| "its path has a character that is not allowed in a URL")
+        url.parse()
+            .map(Endpoint)
+            .map_err(|_| "its path has a character that is not allowed in a URL")
     }
 
     /// The full URL of the request.
@@ -56,12 +64,16 @@ impl Endpoint {
 
     /// The port, given or implied.
     pub fn port(&self) -> u16 {
-        self.0.port_u16().unwrap_or(if self.is_plain() { 80 } else { 443 })
+        self.0
+            .port_u16()
+            .unwrap_or(if self.is_plain() { 80 } else { 443 })
     }
 
     /// Host and, where one was given, port: how messages name the server.
     pub fn authority(&self) -> &str {
-        self.0.authority().map_or("", |authority| authority.as_str())
+        self.0
+            .authority()
+            .map_or("", |authority| authority.as_str())
     }
 
     /// Whether the request is not encrypted; then it must not leave this machine.
@@ -81,11 +93,25 @@ pub fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static st
         _ => (authority, None),
     };
     let is_host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        }
     };
-    match port.map(|digits| digits.parse().ok().filter(|port| *port > 0 && !digits.starts_with('+'))) {
-        _ if !host.is_ascii() => Err("its host is not in ASCII; write it in its ASCII form (xn--…)"),
+    match port.map(|digits| {
+        digits
+            .parse()
+            .ok()
+            .filter(|port| *port > 0 && !digits.starts_with('+'))
+    }) {
+        _ if !host.is_ascii() => {
+            Err("its host is not in ASCII; write it in its ASCII form (xn--…)")
+        }
         _ if !is_host => Err("its host is not a name or an address"),
         Some(None) => Err("its port is not a number from 1 to 65535"),
         port => Ok((host, port.flatten())),
@@ -94,7 +120,9 @@ pub fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static st
 
 /// A host without the brackets that an IPv6 address has in a URL.
 pub fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -105,15 +133,28 @@ mod tests {
     fn accepted_urls_keep_their_prefix() {
         for (base, url) in [
             (DEFAULT_URL, "https://search.clado.ai/api/credits"),
-            ("https://search.clado.ai/", "https://search.clado.ai/api/credits"),
-            (" https://host:8443/v2// ", "https://host:8443/v2/api/credits"),
+            (
+                "https://search.clado.ai/",
+                "https://search.clado.ai/api/credits",
+            ),
+            (
+                " https://host:8443/v2// ",
+                "https://host:8443/v2/api/credits",
+            ),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/credits"),
             ("http://127.8.9.1", "http://127.8.9.1/api/credits"),
             ("http://LOCALHOST:1", "http://LOCALHOST:1/api/credits"),
             ("http://[::1]:8080/x", "http://[::1]:8080/x/api/credits"),
-            ("http://[::ffff:127.0.0.1]", "http://[::ffff:127.0.0.1]/api/credits"),
+            (
+                "http://[::ffff:127.0.0.1]",
+                "http://[::ffff:127.0.0.1]/api/credits",
+            ),
         ] {
-            assert_eq!(Endpoint::parse(base).map(|e| e.uri().to_string()), Ok(url.to_owned()), "{base}");
+            assert_eq!(
+                Endpoint::parse(base).map(|e| e.uri().to_string()),
+                Ok(url.to_owned()),
+                "{base}"
+            );
         }
     }
 
@@ -127,7 +168,8 @@ mod tests {
         const LOGIN: &str = "user name and password are not allowed in it";
         const QUERY: &str = "a query or fragment is not allowed in it";
         const PATH: &str = "its path has a character that is not allowed in a URL";
-        const PLAIN: &str = "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])";
+        const PLAIN: &str =
+            "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])";
         for (base, problem) in [
             ("", NOT_A_URL),
             ("search.clado.ai", NOT_A_URL),
@@ -172,10 +214,20 @@ mod tests {
         for (base, host, port, authority) in [
             ("https://host", "host", 443, "host"),
             ("http://localhost", "localhost", 80, "localhost"),
-            ("https://[2001:db8::1]:8443", "2001:db8::1", 8443, "[2001:db8::1]:8443"),
+            (
+                "https://[2001:db8::1]:8443",
+                "2001:db8::1",
+                8443,
+                "[2001:db8::1]:8443",
+            ),
         ] {
-            let endpoint = Endpoint::parse(base).map_err(|problem| panic!("{problem}")).unwrap();
-            assert_eq!((endpoint.host(), endpoint.port(), endpoint.authority()), (host, port, authority));
+            let endpoint = Endpoint::parse(base)
+                .map_err(|problem| panic!("{problem}"))
+                .unwrap();
+            assert_eq!(
+                (endpoint.host(), endpoint.port(), endpoint.authority()),
+                (host, port, authority)
+            );
         }
     }
 

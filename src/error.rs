@@ -109,14 +109,31 @@ impl Error {
     pub fn new(kind: Kind, message: Shown) -> Error {
         let (kind, exit, retryable, _) = kind.row();
         let (hint, status, retry_after, credits, minimum) = Default::default();
-        Error { kind, message, hint, status, retry_after, credits, minimum, retryable, exit_code: exit as u8 }
+        Error {
+            kind,
+            message,
+            hint,
+            status,
+            retry_after,
+            credits,
+            minimum,
+            retryable,
+            exit_code: exit as u8,
+        }
     }
 
     /// Fewer credits than `--min` asks for.
     pub fn below_minimum(credits: i64, minimum: u64) -> Error {
         let noun = if credits == 1 { "credit" } else { "credits" };
-        let error = error!(BelowMinimum, "{} {} left, below the minimum of {}", credits, noun, minimum);
-        Error { credits: Some(credits), minimum: Some(minimum), ..error }
+        let error = error!(
+            BelowMinimum,
+            "{} {} left, below the minimum of {}", credits, noun, minimum
+        );
+        Error {
+            credits: Some(credits),
+            minimum: Some(minimum),
+            ..error
+        }
     }
 
     /// Adds what the user can do about it, if there is anything.
@@ -132,9 +149,16 @@ impl Error {
     /// The text for standard error: one line of JSON, or `error: …` and perhaps `hint: …`.
     pub fn report(&self, json: bool) -> String {
         if json {
-            return format!("{{\"error\":{}}}\n", serde_json::to_string(self).unwrap_or_default());
+            return format!(
+                "{{\"error\":{}}}\n",
+                serde_json::to_string(self).unwrap_or_default()
+            );
         }
-        let prefix = if self.minimum.is_some() { "" } else { "error: " };
+        let prefix = if self.minimum.is_some() {
+            ""
+        } else {
+            "error: "
+        };
         let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
         format!("{prefix}{}\n{}", self.message, hint.unwrap_or_default())
     }
@@ -151,7 +175,12 @@ impl From<Error> for ureq::Error {
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Error {
         let hint = "this is a bug in clado-credits; please report it";
-        error!(Local, "internal error: {}", Shown::short(format!("{error:#}"))).hint(Some(hint.into()))
+        error!(
+            Local,
+            "internal error: {}",
+            Shown::short(format!("{error:#}"))
+        )
+        .hint(Some(hint.into()))
     }
 }
 
@@ -170,7 +199,10 @@ mod tests {
     #[test]
     fn every_exit_code_but_0_has_a_kind() {
         for exit in &Exit::ALL[1..] {
-            assert!(Kind::ALL.iter().any(|kind| kind.row().1 == *exit), "{exit:?}");
+            assert!(
+                Kind::ALL.iter().any(|kind| kind.row().1 == *exit),
+                "{exit:?}"
+            );
         }
     }
 }

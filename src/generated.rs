@@ -15,7 +15,13 @@ use crate::cli::{self, Args};
 
 #[test]
 fn the_completion_scripts_are_as_the_definition_makes_them() {
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+    for shell in [
+        Shell::Bash,
+        Shell::Zsh,
+        Shell::Fish,
+        Shell::PowerShell,
+        Shell::Elvish,
+    ] {
         let name = clap_complete::Generator::file_name(&shell, "clado-credits");
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Args::command(), "clado-credits", &mut script);
@@ -71,14 +77,22 @@ fn check_or_repair(file: &str, expected: &str) {
         return;
     }
     // A checkout on Windows may have other line ends.
-    let found = fs::read_to_string(path).unwrap_or_default().replace("\r\n", "\n");
-    assert!(found == expected, "{file} is not as generated; REPAIR=1 cargo test generated writes it anew");
+    let found = fs::read_to_string(path)
+        .unwrap_or_default()
+        .replace("\r\n", "\n");
+    assert!(
+        found == expected,
+        "{file} is not as generated; REPAIR=1 cargo test generated writes it anew"
+    );
 }
 
 fn man_page() -> String {
     // The tables of the long help have sections of their own here.
     let command = Args::command().after_long_help(None);
-    let man = Man::new(command).title("CLADO-CREDITS").date(RELEASED).manual("User Commands");
+    let man = Man::new(command)
+        .title("CLADO-CREDITS")
+        .date(RELEASED)
+        .manual("User Commands");
     let mut page = Vec::new();
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
@@ -131,7 +145,9 @@ fn man_page() -> String {
     let page = String::from_utf8(page).unwrap();
     let (preamble, page) = page.split_at(page.find(".TH").unwrap());
     let page = page.replace(preamble, "");
-    page.lines().fold(preamble.to_owned(), |page, line| page + line.trim_end() + "\n")
+    page.lines().fold(preamble.to_owned(), |page, line| {
+        page + line.trim_end() + "\n"
+    })
 }
 
 /// Sets the lines of a table as a list.
@@ -194,7 +210,10 @@ const DIFFERENCES: &[&str] = &[
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
-    ("Show the balance, with the key from CLADO_API_KEY:", "clado-credits"),
+    (
+        "Show the balance, with the key from CLADO_API_KEY:",
+        "clado-credits",
+    ),
     (
         "Run a costly command only if there are enough credits:",
         "clado-credits --quiet --min 500 && ./costly-search",
@@ -203,5 +222,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Put the number into a variable, or find out that there is none:",
         "if n=$(clado-credits --plain); then echo \"$n\"; fi",
     ),
-    ("Read the key from a password manager:", "pass show clado | head -n 1 | clado-credits --api-key-file -"),
+    (
+        "Read the key from a password manager:",
+        "pass show clado | head -n 1 | clado-credits --api-key-file -",
+    ),
 ];

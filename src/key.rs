@@ -18,7 +18,8 @@ const MAX_READ: usize = 2 * MAX_LENGTH as usize;
 
 /// Hints for what is wrong with a key file.
 const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
-const ALONE: &str = "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
+const ALONE: &str =
+    "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
 
 /// Where the user put the key. Shown by its place, never by its content.
 pub enum Source {
@@ -64,12 +65,22 @@ impl Key {
     /// When the source can't be read or does not hold a key. The error never shows a part of its content.
     pub fn load(source: &Source) -> Result<Key> {
         if matches!(source, Source::Stdin) && io::stdin().is_terminal() {
-            let error = error!(NoApiKey, "cannot read the API key: standard input is a terminal");
-            return Err(error.hint(Some("pipe the key in, or name a file: --api-key-file <PATH>".into())));
+            let error = error!(
+                NoApiKey,
+                "cannot read the API key: standard input is a terminal"
+            );
+            return Err(error.hint(Some(
+                "pipe the key in, or name a file: --api-key-file <PATH>".into(),
+            )));
         }
         let name = source.name();
         let bytes = source.read().map_err(|error| {
-            error!(NoApiKey, "the API key from {} could not be read: {}", name, Shown::reason(&error))
+            error!(
+                NoApiKey,
+                "the API key from {} could not be read: {}",
+                name,
+                Shown::reason(&error)
+            )
         })?;
         let key = Key::parse(&bytes).map_err(|(problem, hint)| {
             error!(NoApiKey, "the API key from {} {}", name, problem).hint(hint.map(Shown::from))
@@ -88,7 +99,9 @@ impl Key {
             }
             ([], _) => return Err(("is blank".into(), None)),
             (_, []) => return Ok(Key(String::from_utf8_lossy(key).into_owned())),
-            (_, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) => ("a byte-order mark of UTF-16", Some(ASCII)),
+            (_, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) => {
+                ("a byte-order mark of UTF-16", Some(ASCII))
+            }
             (_, [0xef, 0xbb, 0xbf, ..]) => ("a byte-order mark", Some(ASCII)),
             (_, [b'\n' | b'\r', ..]) => ("a line break", Some(ALONE)),
             (_, [b'\t', ..]) => ("a tab", None),
@@ -97,7 +110,10 @@ impl Key {
             _ => ("a control character", None),
         };
         Err(match place {
-            Some(place @ 1..) => (shown!("has {} after character {}", what, place as u64), hint),
+            Some(place @ 1..) => (
+                shown!("has {} after character {}", what, place as u64),
+                hint,
+            ),
             _ => (shown!("starts with {}", what), hint),
         })
     }
@@ -113,10 +129,21 @@ impl Key {
         let scheme = key.split_once(' ').map_or("", |(scheme, _)| scheme);
         let quote = |c: char| matches!(c, '"' | '\'' | '`');
         let oddities = [
-            (scheme.eq_ignore_ascii_case("bearer"), "starts with \"Bearer \", which is added for you"),
-            (key.starts_with(quote) || key.ends_with(quote), "has quotes around it"),
+            (
+                scheme.eq_ignore_ascii_case("bearer"),
+                "starts with \"Bearer \", which is added for you",
+            ),
+            (
+                key.starts_with(quote) || key.ends_with(quote),
+                "has quotes around it",
+            ),
             (key.contains(' '), "has a space inside"),
-            (!text::KEY_PREFIXES.iter().any(|prefix| key.starts_with(prefix)), "does not start with \"lk_\""),
+            (
+                !text::KEY_PREFIXES
+                    .iter()
+                    .any(|prefix| key.starts_with(prefix)),
+                "does not start with \"lk_\"",
+            ),
         ];
         match oddities.into_iter().find(|(is_odd, _)| *is_odd) {
             Some((_, oddity)) => shown!("the key from {} {}", source.name(), oddity),
@@ -145,11 +172,23 @@ mod tests {
             (b"lk_\x00", "has a control character after character 3"),
             (b"\x1blk", "starts with a control character"),
             (b"\xef\xbb\xbflk_test", "starts with a byte-order mark"),
-            (b"\xff\xfel\x00k\x00", "starts with a byte-order mark of UTF-16"),
-            (b"\xfe\xff\x00l\x00k", "starts with a byte-order mark of UTF-16"),
+            (
+                b"\xff\xfel\x00k\x00",
+                "starts with a byte-order mark of UTF-16",
+            ),
+            (
+                b"\xfe\xff\x00l\x00k",
+                "starts with a byte-order mark of UTF-16",
+            ),
             ("“lk_test”".as_bytes(), "starts with typographic quotes"),
-            ("lk_test’".as_bytes(), "has typographic quotes after character 7"),
-            ("lk_tést".as_bytes(), "has a non-ASCII character after character 4"),
+            (
+                "lk_test’".as_bytes(),
+                "has typographic quotes after character 7",
+            ),
+            (
+                "lk_tést".as_bytes(),
+                "has a non-ASCII character after character 4",
+            ),
         ] {
             assert_eq!(problem(bytes), expected);
         }
@@ -158,12 +197,27 @@ mod tests {
     #[test]
     fn a_key_of_the_longest_length_is_accepted_and_a_longer_one_is_not_cut() {
         let longest = "x".repeat(MAX_LENGTH.into());
-        assert_eq!(Key::parse(longest.as_bytes()).unwrap().expose_secret(), longest);
+        assert_eq!(
+            Key::parse(longest.as_bytes()).unwrap().expose_secret(),
+            longest
+        );
         let blanks = " ".repeat(MAX_READ - 3);
-        for too_long in [format!("{longest}x"), format!("{blanks}lk_test"), "x".repeat(MAX_READ + 1)] {
-            assert_eq!(problem(too_long.as_bytes()), "is longer than 4096 characters");
+        for too_long in [
+            format!("{longest}x"),
+            format!("{blanks}lk_test"),
+            "x".repeat(MAX_READ + 1),
+        ] {
+            assert_eq!(
+                problem(too_long.as_bytes()),
+                "is longer than 4096 characters"
+            );
         }
-        assert_eq!(Key::parse(format!("{blanks}lk_").as_bytes()).unwrap().expose_secret(), "lk_");
+        assert_eq!(
+            Key::parse(format!("{blanks}lk_").as_bytes())
+                .unwrap()
+                .expose_secret(),
+            "lk_"
+        );
     }
 
     #[test]
@@ -172,14 +226,35 @@ mod tests {
         for (key, hint) in [
             ("lk_test", "the key came from CLADO_API_KEY"),
             ("sk-test", "the key came from CLADO_API_KEY"),
-            ("pk_test", "the key from CLADO_API_KEY does not start with \"lk_\""),
-            ("bearer lk_test", "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you"),
-            ("Bearer", "the key from CLADO_API_KEY does not start with \"lk_\""),
-            ("'lk_test'", "the key from CLADO_API_KEY has quotes around it"),
-            ("lk_test\"", "the key from CLADO_API_KEY has quotes around it"),
+            (
+                "pk_test",
+                "the key from CLADO_API_KEY does not start with \"lk_\"",
+            ),
+            (
+                "bearer lk_test",
+                "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you",
+            ),
+            (
+                "Bearer",
+                "the key from CLADO_API_KEY does not start with \"lk_\"",
+            ),
+            (
+                "'lk_test'",
+                "the key from CLADO_API_KEY has quotes around it",
+            ),
+            (
+                "lk_test\"",
+                "the key from CLADO_API_KEY has quotes around it",
+            ),
             ("lk_ test", "the key from CLADO_API_KEY has a space inside"),
         ] {
-            assert_eq!(Key::parse(key.as_bytes()).unwrap().hint(&source).to_string(), hint);
+            assert_eq!(
+                Key::parse(key.as_bytes())
+                    .unwrap()
+                    .hint(&source)
+                    .to_string(),
+                hint
+            );
         }
     }
 

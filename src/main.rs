@@ -3,7 +3,14 @@
 //!
 //! Entry point: parses arguments, runs the check, reports errors, sets the exit code.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "a failing test may panic"
+    )
+)]
 
 mod cli;
 mod client;

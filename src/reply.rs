@@ -44,15 +44,31 @@ impl Reply {
         let body = String::from_utf8(body).map_err(|_| NOT_JSON)?;
         // `Fields` skips what it does not need. This reads everything, so that what is printed always parses.
         let (mut from, mut to) = (Deserializer::from_str(&body), Serializer::new(io::sink()));
-        serde_transcode::transcode(&mut from, &mut to).and_then(|()| from.end()).map_err(|_| NOT_JSON)?;
-        body.trim_start().strip_prefix('{').ok_or("the reply is not a JSON object")?;
-        let Fields { credits, last_topup_at } = serde_json::from_str(&body)
+        serde_transcode::transcode(&mut from, &mut to)
+            .and_then(|()| from.end())
+            .map_err(|_| NOT_JSON)?;
+        body.trim_start()
+            .strip_prefix('{')
+            .ok_or("the reply is not a JSON object")?;
+        let Fields {
+            credits,
+            last_topup_at,
+        } = serde_json::from_str(&body)
             .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
         let credits = integer(credits.as_deref().map_or("", RawValue::get))?;
         // A string loses its quotes, unless they are all that it has.
-        let string = |raw: &str| serde_json::from_str(raw).ok().filter(|s: &String| !s.trim().is_empty());
-        let last_topup = last_topup_at.map(|raw| string(raw.get()).unwrap_or_else(|| raw.get().to_owned()));
-        Ok(Reply { body, credits, last_topup })
+        let string = |raw: &str| {
+            serde_json::from_str(raw)
+                .ok()
+                .filter(|s: &String| !s.trim().is_empty())
+        };
+        let last_topup =
+            last_topup_at.map(|raw| string(raw.get()).unwrap_or_else(|| raw.get().to_owned()));
+        Ok(Reply {
+            body,
+            credits,
+            last_topup,
+        })
     }
 }
 
@@ -72,12 +88,18 @@ fn integer(json: &str) -> Result<i64, &'static str> {
         return Ok(0);
     }
     // An exponent that does not fit 64 bits decides by its sign alone.
-    let limit = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
+    let limit = if exponent.starts_with('-') {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
     let shift = (digits.len() - significant.len()) as i64 - fraction.len() as i64;
     let zeros = exponent.parse().unwrap_or(limit).saturating_add(shift);
     // With 20 zeros any number is out of range.
     let zeros = usize::try_from(zeros).map_err(|_| NO_INTEGER)?.min(20);
-    format!("{significant}{}", "0".repeat(zeros)).parse().map_err(|_| OUT_OF_RANGE)
+    format!("{significant}{}", "0".repeat(zeros))
+        .parse()
+        .map_err(|_| OUT_OF_RANGE)
 }
 
 /// The message in an error body; `None` if there is none. Knows the shapes `{"detail": "…"}`,
@@ -85,24 +107,34 @@ fn integer(json: &str) -> Result<i64, &'static str> {
 pub fn message(body: &[u8]) -> Option<Shown> {
     fn find(value: &Value) -> Option<&str> {
         match value {
-            Value::String(text) => Some(text.trim()).filter(|t| !t.is_empty() && !t.starts_with('<')),
-            Value::Array(items) => items.iter().find_map(find),
-            Value::Object(fields) => {
-                ["detail", "error", "message", "msg"].iter().find_map(|name| find(fields.get(*name)?))
+            Value::String(text) => {
+                Some(text.trim()).filter(|t| !t.is_empty() && !t.starts_with('<'))
             }
+            Value::Array(items) => items.iter().find_map(find),
+            Value::Object(fields) => ["detail", "error", "message", "msg"]
+                .iter()
+                .find_map(|name| find(fields.get(*name)?)),
             _ => None,
         }
     }
-    let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}').trim();
+    let text = std::str::from_utf8(body)
+        .ok()?
+        .trim_start_matches('\u{feff}')
+        .trim();
     match serde_json::from_str(text) {
         Ok(value) => find(&value).map(Shown::short),
-        Err(_) => (!text.is_empty() && !text.starts_with(['<', '{', '['])).then(|| Shown::short(text)),
+        Err(_) => {
+            (!text.is_empty() && !text.starts_with(['<', '{', '['])).then(|| Shown::short(text))
+        }
     }
 }
 
 /// Whether a body is a web page, or anything else made of tags.
 pub fn is_web_page(body: &[u8]) -> bool {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start().starts_with(b"<")
+    body.strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(body)
+        .trim_ascii_start()
+        .starts_with(b"<")
 }
 
 /// Seconds to wait before the next try: the body's `retry_after`, else the `Retry-After` header, which holds
@@ -111,13 +143,22 @@ pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<
     // Only digits, and perhaps a fraction: nobody sends a sign or an exponent.
     let seconds = |text: &str| -> Option<i64> {
         let whole = text.trim().split('.').next()?;
-        whole.bytes().all(|b| b.is_ascii_digit()).then(|| whole.parse().ok())?
+        whole
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| whole.parse().ok())?
     };
-    let date = |text: &str| Some(rfc2822::parse(text).ok()?.timestamp().as_second() - now.as_second());
+    let date =
+        |text: &str| Some(rfc2822::parse(text).ok()?.timestamp().as_second() - now.as_second());
     let body: Option<Value> = serde_json::from_slice(body).ok();
-    let field = body.and_then(|body| seconds(body.get("retry_after")?.to_string().trim_matches('"')));
-    let wait = field.or_else(|| seconds(header?)).or_else(|| date(header?))?;
-    u64::try_from(wait).ok().filter(|wait| (1..=LONGEST_WAIT).contains(wait))
+    let field =
+        body.and_then(|body| seconds(body.get("retry_after")?.to_string().trim_matches('"')));
+    let wait = field
+        .or_else(|| seconds(header?))
+        .or_else(|| date(header?))?;
+    u64::try_from(wait)
+        .ok()
+        .filter(|wait| (1..=LONGEST_WAIT).contains(wait))
 }
 
 #[cfg(test)]
@@ -166,19 +207,36 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_reason() {
-        for literal in
-            ["1.5", "1e-1", "1e-99999999999999999999", "-0.1", "null", "true", "\"247\"", "[1]", "{}"]
-        {
+        for literal in [
+            "1.5",
+            "1e-1",
+            "1e-99999999999999999999",
+            "-0.1",
+            "null",
+            "true",
+            "\"247\"",
+            "[1]",
+            "{}",
+        ] {
             assert_eq!(credits(literal), Err(NO_INTEGER), "{literal}");
         }
-        for literal in
-            ["9223372036854775808", "-9223372036854775809", "1e19", "1e999", "1e99999999999999999999"]
-        {
+        for literal in [
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1e19",
+            "1e999",
+            "1e99999999999999999999",
+        ] {
             assert_eq!(credits(literal), Err(OUT_OF_RANGE), "{literal}");
         }
-        for body in
-            ["", "{", "{\"credits\": 24", "{\"credits\": 247} x", "{\"credits\": 0247}", "{credits: 1}"]
-        {
+        for body in [
+            "",
+            "{",
+            "{\"credits\": 24",
+            "{\"credits\": 247} x",
+            "{\"credits\": 0247}",
+            "{credits: 1}",
+        ] {
             assert_eq!(parse(body), Err(NOT_JSON), "{body}");
         }
         for body in ["[247]", "247", "null", "\"x\""] {
@@ -190,17 +248,35 @@ mod tests {
 
     #[test]
     fn the_other_members_have_to_be_valid_too() {
-        for member in [&b"\"a\": \"\xff\""[..], b"\"\xff\": 1", b"\"a\": \"\\ud800\""] {
+        for member in [
+            &b"\"a\": \"\xff\""[..],
+            b"\"\xff\": 1",
+            b"\"a\": \"\\ud800\"",
+        ] {
             let body = [b"{\"credits\": 1, ".as_slice(), member, b"}"].concat();
-            assert_eq!(Reply::parse(body.clone()), Err(NOT_JSON), "{}", body.escape_ascii());
+            assert_eq!(
+                Reply::parse(body.clone()),
+                Err(NOT_JSON),
+                "{}",
+                body.escape_ascii()
+            );
         }
-        let deep = format!("{{\"credits\": 1, \"a\": {}{}}}", "[".repeat(20_000), "]".repeat(20_000));
+        let deep = format!(
+            "{{\"credits\": 1, \"a\": {}{}}}",
+            "[".repeat(20_000),
+            "]".repeat(20_000)
+        );
         assert_eq!(parse(&deep), Err(NOT_JSON));
     }
 
     #[test]
     fn numbers_elsewhere_may_be_of_any_size() {
-        assert_eq!(parse(r#"{"credits": 5, "x": 1e400, "y": -1e-400}"#).unwrap().credits, 5);
+        assert_eq!(
+            parse(r#"{"credits": 5, "x": 1e400, "y": -1e-400}"#)
+                .unwrap()
+                .credits,
+            5
+        );
     }
 
     #[test]
@@ -218,7 +294,10 @@ mod tests {
         for (member, kept) in [
             (r#""x": 1"#, None),
             (r#""last_topup_at": null"#, None),
-            (r#""last_topup_at": "2024-01-15T10:30:00Z""#, Some("2024-01-15T10:30:00Z")),
+            (
+                r#""last_topup_at": "2024-01-15T10:30:00Z""#,
+                Some("2024-01-15T10:30:00Z"),
+            ),
             (r#""last_topup_at": """#, Some("\"\"")),
             (r#""last_topup_at": 17053"#, Some("17053")),
             (r#""last_topup_at": [1, 2]"#, Some("[1, 2]")),
@@ -270,11 +349,22 @@ mod tests {
             ("", Some("86401"), None),
             ("", Some("Thu, 01 Jan 2099 00:00:00 GMT"), None),
             (r#"{"retry_after": 1e3}"#, None, None),
-            (r#"{"retry_after": 99999999999999999999}"#, Some("5"), Some(5)),
+            (
+                r#"{"retry_after": 99999999999999999999}"#,
+                Some("5"),
+                Some(5),
+            ),
         ] {
-            assert_eq!(retry_after(body.as_bytes(), header, now), seconds, "{body} {header:?}");
+            assert_eq!(
+                retry_after(body.as_bytes(), header, now),
+                seconds,
+                "{body} {header:?}"
+            );
         }
-        assert_eq!(retry_after(b"", date, Timestamp::from_second(784_115_317).unwrap()), None);
+        assert_eq!(
+            retry_after(b"", date, Timestamp::from_second(784_115_317).unwrap()),
+            None
+        );
     }
 
     proptest! {

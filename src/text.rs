@@ -38,7 +38,9 @@ static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Hides `key` in every [`Shown`] that is made from now on.
 pub fn hide_key(key: &str) {
     if key.trim().len() >= SHORTEST_KEY {
-        KEYS.lock().unwrap_or_else(PoisonError::into_inner).push(key.trim().to_owned());
+        KEYS.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(key.trim().to_owned());
     }
 }
 
@@ -47,10 +49,20 @@ pub fn repeats_key(text: &str) -> bool {
     let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     // Read as one long JSON string, which undoes the escapes of all the strings in it.
     let escaped = if text.contains('\\') { text } else { "" };
-    let flat = escaped.replace(r#"\""#, r"\u0022").replace(|c: char| c == '"' || c.is_control(), " ");
+    let flat = escaped
+        .replace(r#"\""#, r"\u0022")
+        .replace(|c: char| c == '"' || c.is_control(), " ");
     let unescaped = serde_json::from_str(&format!("\"{flat}\"")).unwrap_or(flat);
-    let found = |run| [text, &unescaped].iter().any(|text| memmem::find(text.as_bytes(), run).is_some());
-    keys.iter().any(|key| key.as_bytes().windows(REFUSED_RUN.min(key.len())).any(found))
+    let found = |run| {
+        [text, &unescaped]
+            .iter()
+            .any(|text| memmem::find(text.as_bytes(), run).is_some())
+    };
+    keys.iter().any(|key| {
+        key.as_bytes()
+            .windows(REFUSED_RUN.min(key.len()))
+            .any(found)
+    })
 }
 
 /// Text that is safe to print.
@@ -69,7 +81,9 @@ impl Shown {
     pub fn short(outside: impl AsRef<str>) -> Shown {
         let Shown(text) = Shown::new(outside.as_ref().trim());
         match text.char_indices().nth(MAX_SHOWN - 1) {
-            Some((cut, last)) if cut + last.len_utf8() < text.len() => Shown(text[..cut].to_owned() + "…"),
+            Some((cut, last)) if cut + last.len_utf8() < text.len() => {
+                Shown(text[..cut].to_owned() + "…")
+            }
             _ => Shown(text),
         }
     }
@@ -82,7 +96,11 @@ impl Shown {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
         // For a failed lookup the standard library puts a sentence of its own before the system's.
-        let text = text.rsplit(": ").next().unwrap_or_default().trim_end_matches('.');
+        let text = text
+            .rsplit(": ")
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('.');
         let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
         Shown::short(first.to_ascii_lowercase() + rest)
     }
@@ -132,15 +150,25 @@ pub fn safe<T: Safe>(part: &T) -> &T {
 /// Replaces by [`REDACTED`] what is made of six-character runs of a key, and each word that looks like a key.
 fn redact(text: &str, keys: &[String]) -> String {
     let mut hidden = vec![false; text.len()];
-    for run in keys.iter().flat_map(|key| key.as_bytes().windows(HIDDEN_RUN)) {
+    for run in keys
+        .iter()
+        .flat_map(|key| key.as_bytes().windows(HIDDEN_RUN))
+    {
         for at in memmem::find_iter(text.as_bytes(), run) {
             hidden[at..at + HIDDEN_RUN].fill(true);
         }
     }
     let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    for (start, _) in KEY_PREFIXES.iter().flat_map(|prefix| text.match_indices(prefix)) {
-        let length = text[start..].find(|c| !is_inside(c)).unwrap_or(text.len() - start);
-        if length >= KEY_LIKE && !text[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+    for (start, _) in KEY_PREFIXES
+        .iter()
+        .flat_map(|prefix| text.match_indices(prefix))
+    {
+        let length = text[start..]
+            .find(|c| !is_inside(c))
+            .unwrap_or(text.len() - start);
+        if length >= KEY_LIKE
+            && !text[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        {
             hidden[start..start + length].fill(true);
         }
     }
@@ -218,7 +246,10 @@ mod tests {
 
     #[test]
     fn a_key_is_hidden_whole_and_in_part() {
-        assert_eq!(redacted("bad key lk_test_not_a_real_key!", KEY), "bad key (redacted)!");
+        assert_eq!(
+            redacted("bad key lk_test_not_a_real_key!", KEY),
+            "bad key (redacted)!"
+        );
         assert_eq!(redacted("bad key …real_key", KEY), "bad key …(redacted)");
         assert_eq!(redacted("five: real_", KEY), "five: real_");
         assert_eq!(redacted("real_key test_not", KEY), "(redacted) (redacted)");
@@ -232,7 +263,10 @@ mod tests {
             ("'sk-0123456789-abcdef'", "'(redacted)'"),
             ("lk_short", "lk_short"),
             ("--disk-usage-0123456789", "--disk-usage-0123456789"),
-            ("/etc/task-runner-0123456789/key", "/etc/task-runner-0123456789/key"),
+            (
+                "/etc/task-runner-0123456789/key",
+                "/etc/task-runner-0123456789/key",
+            ),
         ] {
             assert_eq!(redacted(text, KEY), shown);
         }
@@ -268,20 +302,32 @@ mod tests {
         assert_eq!(shown.chars().count(), MAX_SHOWN);
         assert!(shown.ends_with("é…"));
         for length in [MAX_SHOWN - 1, MAX_SHOWN] {
-            assert_eq!(Shown::short("é".repeat(length)).to_string(), "é".repeat(length));
+            assert_eq!(
+                Shown::short("é".repeat(length)).to_string(),
+                "é".repeat(length)
+            );
         }
     }
 
     #[test]
     fn an_io_error_reads_as_the_end_of_a_sentence() {
         for (error, reason) in [
-            (io::Error::from(io::ErrorKind::ConnectionRefused), "connection refused"),
-            (io::Error::from(io::ErrorKind::UnexpectedEof), "the other side closed the connection"),
+            (
+                io::Error::from(io::ErrorKind::ConnectionRefused),
+                "connection refused",
+            ),
+            (
+                io::Error::from(io::ErrorKind::UnexpectedEof),
+                "the other side closed the connection",
+            ),
             (
                 io::Error::other("failed to lookup address information: Name or service not known"),
                 "name or service not known",
             ),
-            (io::Error::other("The file is gone. (os error 2)"), "the file is gone"),
+            (
+                io::Error::other("The file is gone. (os error 2)"),
+                "the file is gone",
+            ),
             (io::Error::other(""), ""),
         ] {
             assert_eq!(Shown::reason(&error).to_string(), reason);

@@ -21,7 +21,10 @@ fn api_on(host: &str) -> Server {
 fn an_ipv4_address_is_asked() {
     let server = api_on("127.0.0.1");
     let stderr = expect_balance(ask(&server.url()).arg("--verbose"));
-    assert!(stderr.contains(&format!("* connected to {}\n", server.address)), "{stderr}");
+    assert!(
+        stderr.contains(&format!("* connected to {}\n", server.address)),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -29,24 +32,37 @@ fn an_ipv6_address_is_asked() {
     if has_ipv6() {
         let server = api_on("::1");
         let stderr = expect_balance(ask(&server.url()).arg("--verbose"));
-        assert!(stderr.contains(&format!("* connected to {}\n", server.address)), "{stderr}");
+        assert!(
+            stderr.contains(&format!("* connected to {}\n", server.address)),
+            "{stderr}"
+        );
     }
 }
 
 #[test]
 fn localhost_is_asked_at_the_address_that_does_not_refuse() {
     let server = api_on("127.0.0.1");
-    let stderr = expect_balance(ask(&format!("http://localhost:{}", server.address.port())).arg("--verbose"));
-    assert!(stderr.contains(&format!("* connected to {}\n", server.address)), "{stderr}");
+    let stderr = expect_balance(
+        ask(&format!("http://localhost:{}", server.address.port())).arg("--verbose"),
+    );
+    assert!(
+        stderr.contains(&format!("* connected to {}\n", server.address)),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn an_address_where_nobody_listens_refuses_the_connection() {
     let dead = DeadPort::new();
-    for host in [dead.address.to_string(), format!("localhost:{}", dead.address.port())] {
+    for host in [
+        dead.address.to_string(),
+        format!("localhost:{}", dead.address.port()),
+    ] {
         let error = expect_json_error(&mut ask(&format!("http://{host}")), 7, "network");
         let message = error["message"].as_str().unwrap();
-        let reason = message.strip_prefix(&format!("could not connect to {host}: ")).expect(message);
+        let reason = message
+            .strip_prefix(&format!("could not connect to {host}: "))
+            .expect(message);
         // Elsewhere the system has another message.
         assert!(cfg!(windows) || reason == "connection refused", "{message}");
         assert_eq!(error["retryable"], true);
@@ -59,7 +75,10 @@ fn a_name_that_does_not_exist_could_not_be_resolved() {
     let name = "x".repeat(64) + ".invalid";
     let error = expect_json_error(&mut ask(&format!("https://{name}")), 7, "network");
     let message = error["message"].as_str().unwrap();
-    assert!(message.starts_with(&format!("could not resolve {name}: ")), "{message}");
+    assert!(
+        message.starts_with(&format!("could not resolve {name}: ")),
+        "{message}"
+    );
     assert!(!message.contains("lookup"), "{message}");
     assert_eq!(error["retryable"], true);
 }
@@ -80,7 +99,12 @@ mod with_own_hosts_file {
     /// A hosts file in which localhost has these addresses. The resolver keeps the order of addresses that are
     /// equally far from 127.0.0.1, and puts nearer ones first.
     fn localhost(addresses: &[&str]) -> NamedTempFile {
-        file(addresses.iter().map(|address| format!("{address} localhost\n")).collect::<String>())
+        file(
+            addresses
+                .iter()
+                .map(|address| format!("{address} localhost\n"))
+                .collect::<String>(),
+        )
     }
 
     /// `program`, with this hosts file, if that is possible.
@@ -92,18 +116,31 @@ mod with_own_hosts_file {
     fn black_holes(port: u16) -> ([BlackHole; 5], NamedTempFile) {
         let hosts = [2, 3, 4, 5, 6].map(|last| Ipv4Addr::new(127, 0, 0, last));
         let names = hosts.map(|host| host.to_string());
-        let addresses: Vec<&str> = names.iter().map(String::as_str).chain(["127.0.0.8"]).collect();
-        (hosts.map(|host| BlackHole::at((host, port).into())), localhost(&addresses))
+        let addresses: Vec<&str> = names
+            .iter()
+            .map(String::as_str)
+            .chain(["127.0.0.8"])
+            .collect();
+        (
+            hosts.map(|host| BlackHole::at((host, port).into())),
+            localhost(&addresses),
+        )
     }
 
     #[test]
     fn a_name_with_one_loopback_address_among_others_is_refused_for_plain_http() {
-        for addresses in [&["127.0.0.1", "192.0.2.1"][..], &["192.0.2.1", "127.0.0.1"], &["192.0.2.1"]] {
+        for addresses in [
+            &["127.0.0.1", "192.0.2.1"][..],
+            &["192.0.2.1", "127.0.0.1"],
+            &["192.0.2.1"],
+        ] {
             let server = api_on("127.0.0.1");
             let host = format!("localhost:{}", server.address.port());
             let message = format!("plain http is allowed only to this machine, and {host} is not");
             let hosts = localhost(addresses);
-            let Some(mut command) = with_hosts(&hosts, &ask(&format!("http://{host}"))) else { return };
+            let Some(mut command) = with_hosts(&hosts, &ask(&format!("http://{host}"))) else {
+                return;
+            };
             let error = expect_error(&mut command, 7, "network", &message, Some("use https"));
             assert_eq!(error["retryable"], false);
             assert!(server.finish().is_empty(), "there was a connection");
@@ -117,7 +154,9 @@ mod with_own_hosts_file {
         let (_holes, hosts) = black_holes(port);
         let mut program = ask(&format!("http://localhost:{port}"));
         program.args(["--timeout", "20"]);
-        let Some(mut command) = with_hosts(&hosts, &program) else { return };
+        let Some(mut command) = with_hosts(&hosts, &program) else {
+            return;
+        };
         expect_balance(&mut command);
     }
 
@@ -130,8 +169,12 @@ mod with_own_hosts_file {
         let (_holes, hosts) = black_holes(port);
         let trusted = authority.file();
         let mut program = ask_trusting(&api, &trusted);
-        program.env("HTTPS_PROXY", format!("http://localhost:{port}")).args(["--timeout", "20"]);
-        let Some(mut command) = with_hosts(&hosts, &program) else { return };
+        program
+            .env("HTTPS_PROXY", format!("http://localhost:{port}"))
+            .args(["--timeout", "20"]);
+        let Some(mut command) = with_hosts(&hosts, &program) else {
+            return;
+        };
         expect_balance(&mut command);
     }
 
@@ -141,11 +184,16 @@ mod with_own_hosts_file {
         let program = ask(&format!("http://localhost:{}", server.address.port()));
         // The address space has room for the stack of one more thread, but not of two.
         let mut limited = within("sh", &program);
-        limited.args(["-c", r#"ulimit -v 3000000; RUST_MIN_STACK=2000000000 exec "$0" "$@""#]);
+        limited.args([
+            "-c",
+            r#"ulimit -v 3000000; RUST_MIN_STACK=2000000000 exec "$0" "$@""#,
+        ]);
         limited.arg(program.get_program());
         for order in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
             let hosts = localhost(&order);
-            let Some(mut command) = with_hosts(&hosts, &limited) else { return };
+            let Some(mut command) = with_hosts(&hosts, &limited) else {
+                return;
+            };
             expect_balance(&mut command);
         }
     }

@@ -13,39 +13,62 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tempfile::NamedTempFile;
 
-use crate::common::tls::{self, Authority, Identity, ask_trusting, config, file, name, params, self_signed};
+use crate::common::tls::{
+    self, Authority, Identity, ask_trusting, config, file, name, params, self_signed,
+};
 use crate::common::{ask, expect_balance, expect_error, has_ipv6, proxy};
 
 const CLOCK: Option<&str> = Some("check this machine's clock");
 const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, its variable");
-const ISSUER: Option<&str> = Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
+const ISSUER: Option<&str> =
+    Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
 const NEEDS_SERVER: Option<&str> = Some("the server needs one with CA:FALSE");
 
-const RENEWED: Option<&str> = Some("if the issuer was renewed, name its certificate in SSL_CERT_FILE");
+const RENEWED: Option<&str> =
+    Some("if the issuer was renewed, name its certificate in SSL_CERT_FILE");
 const BAD_SIGNATURE: &str = "does not fit a signature, or has an RSA key of less than 2048 bits";
 const IS_CA: &str = "is a CA's (CA:TRUE), not a server's";
-const NOT_ACCEPTED: &str = "is malformed, breaks a rule for certificates, or is not accepted by this system";
+const NOT_ACCEPTED: &str =
+    "is malformed, breaks a rule for certificates, or is not accepted by this system";
 const UNKNOWN_ALGORITHM: &str = "is signed with an algorithm that is not supported, such as SHA-1";
 const UNKNOWN_ISSUER: &str = "is self-signed or from an unknown issuer";
 
 /// Expects the error `the certificate of NAME` and `problem`, that it is short, and that the server gets no request.
 #[track_caller]
-fn expect_refused(config: ServerConfig, trusted: &NamedTempFile, problem: &str, hint: Option<&str>) {
+fn expect_refused(
+    config: ServerConfig,
+    trusted: &NamedTempFile,
+    problem: &str,
+    hint: Option<&str>,
+) {
     let server = tls::api(config);
     let message = format!("the certificate of {} {problem}", name(&server));
-    let error = expect_error(&mut ask_trusting(&server, trusted), 7, "tls", &message, hint);
+    let error = expect_error(
+        &mut ask_trusting(&server, trusted),
+        7,
+        "tls",
+        &message,
+        hint,
+    );
     assert_eq!(error["retryable"], false);
     assert!(message.len() <= 400, "{message}");
     server.expect_no_request();
 }
 
 /// A configuration with a certificate and a key that need not belong together, nor be valid.
-fn unchecked_config(identity: Identity, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+fn unchecked_config(
+    identity: Identity,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
     let key = rustls::crypto::ring::sign::any_supported_type(&identity.key).unwrap();
     let resolver = SingleCertAndKey::from(CertifiedKey::new(identity.chain, key));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-    builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver))
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap();
+    builder
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver))
 }
 
 fn is_ca(params: &mut CertificateParams) {
@@ -58,16 +81,32 @@ fn a_good_certificate_is_accepted_and_the_key_arrives() {
     let server = tls::api(config(authority.good()));
     expect_balance(&mut ask_trusting(&server, &authority.file()));
     let request = server.expect_one_request();
-    assert!(request.starts_with("GET /api/credits HTTP/1.1\r\n"), "{request}");
-    assert!(request.to_lowercase().contains("authorization: bearer lk_test_not_a_real_key\r\n"), "{request}");
+    assert!(
+        request.starts_with("GET /api/credits HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request
+            .to_lowercase()
+            .contains("authorization: bearer lk_test_not_a_real_key\r\n"),
+        "{request}"
+    );
 }
 
 #[test]
 fn a_server_with_the_certificate_but_not_its_key_is_refused() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
-        let identity = Identity { chain: authority.good().chain, key: Authority::new().good().key };
-        expect_refused(unchecked_config(identity, &[version]), &authority.file(), BAD_SIGNATURE, RENEWED);
+        let identity = Identity {
+            chain: authority.good().chain,
+            key: Authority::new().good().key,
+        };
+        expect_refused(
+            unchecked_config(identity, &[version]),
+            &authority.file(),
+            BAD_SIGNATURE,
+            RENEWED,
+        );
     }
 }
 
@@ -80,9 +119,11 @@ fn the_certificate_has_to_name_the_address_in_the_url() {
     for (host, another) in hosts {
         let authority = Authority::new();
         let trusted = authority.file();
-        for (names, is_right) in
-            [(&["localhost", host][..], true), (&[another], false), (&["localhost"], false)]
-        {
+        for (names, is_right) in [
+            (&["localhost", host][..], true),
+            (&[another], false),
+            (&["localhost"], false),
+        ] {
             let server = tls::api_on(host, config(authority.sign(&params(names, |_| {}))));
             let mut command = ask(&format!("https://{}", server.address));
             command.env("SSL_CERT_FILE", trusted.path());
@@ -105,7 +146,11 @@ fn a_trailing_dot_is_not_part_of_the_name_in_the_certificate() {
     let proxy = proxy::http(server.address, "HTTP/1.1 200 OK\r\n\r\n");
     let trusted = authority.file();
     let mut command = ask(&format!("https://localhost.:{}", server.address.port()));
-    expect_balance(command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", proxy.url()));
+    expect_balance(
+        command
+            .env("SSL_CERT_FILE", trusted.path())
+            .env("HTTPS_PROXY", proxy.url()),
+    );
 }
 
 #[test]
@@ -122,14 +167,33 @@ fn an_intermediate_certificate_that_is_sent_leads_to_the_root() {
 fn a_bad_certificate_is_refused_with_its_reason() {
     type Change = fn(&mut CertificateParams);
     let rows: [(&[&str], Change, &str, Option<&str>); 7] = [
-        (&["localhost"], |params| params.not_after = date_time_ymd(2020, 1, 1), "has expired", CLOCK),
-        (&["localhost"], |params| params.not_before = date_time_ymd(3000, 1, 1), "is not valid yet", CLOCK),
+        (
+            &["localhost"],
+            |params| params.not_after = date_time_ymd(2020, 1, 1),
+            "has expired",
+            CLOCK,
+        ),
+        (
+            &["localhost"],
+            |params| params.not_before = date_time_ymd(3000, 1, 1),
+            "is not valid yet",
+            CLOCK,
+        ),
         (&["other.example"], |_| {}, "is for another name", URL),
-        (&["*.localhost", "127.0.0.1"], |_| {}, "is for another name", URL),
+        (
+            &["*.localhost", "127.0.0.1"],
+            |_| {},
+            "is for another name",
+            URL,
+        ),
         // The common name does not count.
         (
             &[],
-            |params| params.distinguished_name.push(DnType::CommonName, "localhost"),
+            |params| {
+                params
+                    .distinguished_name
+                    .push(DnType::CommonName, "localhost")
+            },
             "is for another name",
             URL,
         ),
@@ -154,14 +218,27 @@ fn a_certificate_for_many_names_gives_a_short_message() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let authority = Authority::new();
     let identity = authority.sign(&params(&names, |_| {}));
-    expect_refused(config(identity), &authority.file(), "is for another name", URL);
+    expect_refused(
+        config(identity),
+        &authority.file(),
+        "is for another name",
+        URL,
+    );
 }
 
 #[test]
 fn an_unknown_issuer_is_refused_also_where_only_the_intermediate_is_missing() {
     let authority = Authority::new();
-    for issuer in [Authority::named("Another company"), authority.intermediate()] {
-        expect_refused(config(issuer.good()), &authority.file(), UNKNOWN_ISSUER, ISSUER);
+    for issuer in [
+        Authority::named("Another company"),
+        authority.intermediate(),
+    ] {
+        expect_refused(
+            config(issuer.good()),
+            &authority.file(),
+            UNKNOWN_ISSUER,
+            ISSUER,
+        );
     }
 }
 
@@ -178,14 +255,23 @@ fn a_self_signed_certificate_is_refused_until_it_is_trusted() {
     expect_balance(&mut ask_trusting(&server, &file(pem)));
 
     let (identity, _) = self_signed(&params(&["localhost"], |_| {}));
-    expect_refused(config(identity), &Authority::new().file(), UNKNOWN_ISSUER, ISSUER);
+    expect_refused(
+        config(identity),
+        &Authority::new().file(),
+        UNKNOWN_ISSUER,
+        ISSUER,
+    );
 }
 
 #[test]
 fn a_self_signed_ca_is_not_a_server_whether_trusted_or_not() {
     for is_trusted in [true, false] {
         let (identity, pem) = self_signed(&params(&["localhost"], is_ca));
-        let trusted = if is_trusted { file(pem) } else { Authority::new().file() };
+        let trusted = if is_trusted {
+            file(pem)
+        } else {
+            Authority::new().file()
+        };
         expect_refused(config(identity), &trusted, IS_CA, NEEDS_SERVER);
     }
 }
@@ -206,7 +292,12 @@ fn a_weak_signature_is_refused() {
 #[test]
 fn a_name_that_the_issuer_must_not_certify_is_refused() {
     let authority = Authority::limited_to("company.example");
-    expect_refused(config(authority.good()), &authority.file(), NOT_ACCEPTED, None);
+    expect_refused(
+        config(authority.good()),
+        &authority.file(),
+        NOT_ACCEPTED,
+        None,
+    );
 }
 
 #[test]
@@ -214,9 +305,15 @@ fn a_certificate_with_an_unknown_critical_extension_is_refused() {
     let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
     extension.set_criticality(true);
     let authority = Authority::new();
-    let identity =
-        authority.sign(&params(&["localhost"], |params| params.custom_extensions = vec![extension]));
-    expect_refused(unchecked_config(identity, &[&TLS13]), &authority.file(), NOT_ACCEPTED, None);
+    let identity = authority.sign(&params(&["localhost"], |params| {
+        params.custom_extensions = vec![extension]
+    }));
+    expect_refused(
+        unchecked_config(identity, &[&TLS13]),
+        &authority.file(),
+        NOT_ACCEPTED,
+        None,
+    );
 }
 
 #[test]
@@ -224,8 +321,16 @@ fn garbage_in_the_place_of_a_certificate_is_refused() {
     let authority = Authority::new();
     for garbage in [&b""[..], b"\x30\x00", &[b'A'; 60_000]] {
         let chain = vec![CertificateDer::from(garbage.to_vec())];
-        let identity = Identity { chain, key: authority.good().key };
-        expect_refused(unchecked_config(identity, &[&TLS13]), &authority.file(), NOT_ACCEPTED, None);
+        let identity = Identity {
+            chain,
+            key: authority.good().key,
+        };
+        expect_refused(
+            unchecked_config(identity, &[&TLS13]),
+            &authority.file(),
+            NOT_ACCEPTED,
+            None,
+        );
     }
 }
 

@@ -11,7 +11,10 @@ const SCRIPTS: [(&str, &str); 5] = [
     ("bash", include_str!("../completions/clado-credits.bash")),
     ("zsh", include_str!("../completions/_clado-credits")),
     ("fish", include_str!("../completions/clado-credits.fish")),
-    ("powershell", include_str!("../completions/_clado-credits.ps1")),
+    (
+        "powershell",
+        include_str!("../completions/_clado-credits.ps1"),
+    ),
     ("elvish", include_str!("../completions/clado-credits.elv")),
 ];
 
@@ -32,7 +35,12 @@ const COMPLETED: [(&str, &str); 10] = [
 #[test]
 fn the_program_prints_the_scripts() {
     for (shell, script) in SCRIPTS {
-        clado().args(["--completions", shell]).assert().code(0).stdout(script).stderr("");
+        clado()
+            .args(["--completions", shell])
+            .assert()
+            .code(0)
+            .stdout(script)
+            .stderr("");
     }
 }
 
@@ -45,9 +53,19 @@ fn run_shell(shell: &str, arguments: &[&str], input: &str) -> Option<String> {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("some-file"), "").unwrap();
     let mut command = Command::new(shell);
-    command.args(arguments).write_stdin(input).current_dir(&home).timeout(Duration::from_secs(60));
-    command.env_clear().env("HOME", home.path()).env("PATH", std::env::var_os("PATH").unwrap());
-    command.env("FOLDER", Path::new(env!("CARGO_MANIFEST_DIR")).join("completions"));
+    command
+        .args(arguments)
+        .write_stdin(input)
+        .current_dir(&home)
+        .timeout(Duration::from_secs(60));
+    command
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    command.env(
+        "FOLDER",
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("completions"),
+    );
     let run = command.assert().success().stderr("");
     Some(String::from_utf8(run.get_output().stdout.clone()).unwrap())
 }
@@ -55,12 +73,18 @@ fn run_shell(shell: &str, arguments: &[&str], input: &str) -> Option<String> {
 #[test]
 fn bash_completes_flags_values_and_the_key_file() {
     // An interactive bash completes its standard input, and writes its prompts to standard error.
-    let code = r#"source "$FOLDER/clado-credits.bash" && exec bash --norc --noprofile -i 2>/dev/null"#;
+    let code =
+        r#"source "$FOLDER/clado-credits.bash" && exec bash --norc --noprofile -i 2>/dev/null"#;
     let mut input =
         r#"source "$FOLDER/clado-credits.bash"; clado-credits() { echo "$*"; }"#.to_owned() + "\n";
-    COMPLETED.iter().for_each(|(typed, _)| input += &format!("clado-credits {typed}\t\n"));
+    COMPLETED
+        .iter()
+        .for_each(|(typed, _)| input += &format!("clado-credits {typed}\t\n"));
     if let Some(completed) = run_shell("bash", &["--norc", "--noprofile", "-c", code], &input) {
-        assert_eq!(completed.lines().collect::<Vec<_>>(), COMPLETED.map(|(_, completed)| completed));
+        assert_eq!(
+            completed.lines().collect::<Vec<_>>(),
+            COMPLETED.map(|(_, completed)| completed)
+        );
     }
 }
 
@@ -84,18 +108,27 @@ fn zsh_completes_flags_values_and_the_key_file() {
     let mut arguments = vec!["-f", "-c", code, "zsh"];
     arguments.extend(COMPLETED.map(|(typed, _)| typed));
     if let Some(completed) = run_shell("zsh", &arguments, "") {
-        assert_eq!(completed.lines().collect::<Vec<_>>(), COMPLETED.map(|(_, completed)| completed));
+        assert_eq!(
+            completed.lines().collect::<Vec<_>>(),
+            COMPLETED.map(|(_, completed)| completed)
+        );
     }
 }
 
 #[test]
 fn fish_completes_flags_values_and_the_key_file() {
     for (typed, completed) in COMPLETED {
-        let code = r#"source "$FOLDER/clado-credits.fish"; complete --do-complete "clado-credits TYPED""#;
+        let code =
+            r#"source "$FOLDER/clado-credits.fish"; complete --do-complete "clado-credits TYPED""#;
         let code = code.replace("TYPED", typed);
-        let Some(offered) = run_shell("fish", &["--no-config", "-c", &code], "") else { return };
+        let Some(offered) = run_shell("fish", &["--no-config", "-c", &code], "") else {
+            return;
+        };
         // Each offer replaces the last word; its description follows after a tab.
-        let offered: Vec<&str> = offered.lines().filter_map(|line| line.split('\t').next()).collect();
+        let offered: Vec<&str> = offered
+            .lines()
+            .filter_map(|line| line.split('\t').next())
+            .collect();
         let wanted = completed.rsplit(' ').next().filter(|_| typed != completed);
         assert_eq!(offered, Vec::from_iter(wanted), "{typed}");
     }

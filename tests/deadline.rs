@@ -30,12 +30,21 @@ fn expect_timeout(command: &mut Command, seconds: &str) -> String {
 
 /// The start of a head that goes on and on.
 fn endless_head() -> impl Iterator<Item = u8> + Clone {
-    b"HTTP/1.1 200 OK\r\nX-Long: ".iter().copied().chain([b'x'; 999])
+    b"HTTP/1.1 200 OK\r\nX-Long: "
+        .iter()
+        .copied()
+        .chain([b'x'; 999])
 }
 
 /// The head and the body of a good reply that comes in two parts.
 fn good_reply() -> [String; 2] {
-    [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", BALANCE.len()), BALANCE.to_owned()]
+    [
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            BALANCE.len()
+        ),
+        BALANCE.to_owned(),
+    ]
 }
 
 /// A server that waits this long before each part of a good reply.
@@ -66,8 +75,17 @@ fn a_server_that_does_not_complete_its_reply_ends_the_run() {
     };
     let servers = [
         ("did not answer", Server::silent()),
-        ("did not answer", Server::replying(|stream| drip(stream, endless_head()))),
-        ("did not answer", dripping("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n")),
+        (
+            "did not answer",
+            Server::replying(|stream| drip(stream, endless_head())),
+        ),
+        (
+            "did not answer",
+            dripping(
+                "HTTP/1.1 100 Continue\r\n\r\n",
+                "HTTP/1.1 103 Early Hints\r\n\r\n",
+            ),
+        ),
         (
             "did not complete its reply (HTTP 200)",
             stall_after("HTTP/1.1 200 OK\r\nContent-Length: 57\r\n\r\n{\"credits\": 247"),
@@ -78,14 +96,20 @@ fn a_server_that_does_not_complete_its_reply_ends_the_run() {
         ),
         (
             "did not complete its reply (HTTP 200)",
-            dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\n \r\n"),
+            dripping(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+                "1\r\n \r\n",
+            ),
         ),
     ];
     thread::scope(|scope| {
         for (what, server) in servers {
             scope.spawn(move || {
                 let message = expect_timeout(&mut ask(&server.url()), "2");
-                assert_eq!(message, format!("{} {what} within 2 seconds", server.address));
+                assert_eq!(
+                    message,
+                    format!("{} {what} within 2 seconds", server.address)
+                );
             });
         }
     });
@@ -97,7 +121,10 @@ fn a_tls_handshake_that_stalls_ends_the_run() {
     let message = expect_timeout(&mut ask_trusting(&server, &trusted), "2");
     assert_eq!(
         message,
-        format!("{} did not complete the TLS handshake within 2 seconds", tls::name(&server))
+        format!(
+            "{} did not complete the TLS handshake within 2 seconds",
+            tls::name(&server)
+        )
     );
 }
 
@@ -112,7 +139,10 @@ fn a_reply_that_stalls_inside_tls_ends_the_run() {
         head
     });
     let message = expect_timeout(&mut ask_trusting(&server, &authority.file()), "2");
-    assert_eq!(message, format!("{} did not answer within 2 seconds", tls::name(&server)));
+    assert_eq!(
+        message,
+        format!("{} did not answer within 2 seconds", tls::name(&server))
+    );
 }
 
 #[test]
@@ -138,7 +168,9 @@ fn a_proxy_that_stalls_ends_the_run_and_is_named() {
             scope.spawn(move || {
                 let url = format!("{scheme}://{}", proxy.address);
                 let mut command = ask("https://search.invalid");
-                command.env("SSL_CERT_FILE", trusted).env("HTTPS_PROXY", &url);
+                command
+                    .env("SSL_CERT_FILE", trusted)
+                    .env("HTTPS_PROXY", &url);
                 let message = expect_timeout(&mut command, "2");
                 let name = format!("the proxy {url} (from HTTPS_PROXY)");
                 // One step for SOCKS: connect and ask.
@@ -158,14 +190,22 @@ fn an_address_that_does_not_answer_ends_the_run() {
     let black_hole = crate::common::server::BlackHole::new();
     let hole = black_hole.address;
     let message = expect_timeout(&mut ask(&format!("http://{hole}")), "2");
-    assert_eq!(message, format!("could not connect to {hole} within 2 seconds"));
+    assert_eq!(
+        message,
+        format!("could not connect to {hole} within 2 seconds")
+    );
     let trusted = Authority::new().file();
     for scheme in ["http", "socks5h"] {
         let mut command = ask("https://search.invalid");
-        command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", format!("{scheme}://{hole}"));
+        command
+            .env("SSL_CERT_FILE", trusted.path())
+            .env("HTTPS_PROXY", format!("{scheme}://{hole}"));
         let proxy = format!("the proxy {scheme}://{hole} (from HTTPS_PROXY)");
         let message = expect_timeout(&mut command, "2");
-        assert_eq!(message, format!("could not connect to {proxy} within 2 seconds"));
+        assert_eq!(
+            message,
+            format!("could not connect to {proxy} within 2 seconds")
+        );
     }
 }
 
@@ -203,7 +243,9 @@ fn the_time_limit_does_not_start_again_with_each_step() {
     });
     let trusted = authority.file();
     let mut command = ask("https://localhost");
-    command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", proxy.url());
+    command
+        .env("SSL_CERT_FILE", trusted.path())
+        .env("HTTPS_PROXY", proxy.url());
     expect_timeout(&mut command, "1");
 }
 
@@ -211,7 +253,9 @@ fn the_time_limit_does_not_start_again_with_each_step() {
 fn the_time_limit_does_not_start_again_after_the_key() {
     let server = waiting_before_each_part(Duration::from_millis(350));
     let mut command = clado();
-    command.args(["--api-key-file", "-", "--timeout", "1"]).env("CLADO_API_URL", server.url());
+    command
+        .args(["--api-key-file", "-", "--timeout", "1"])
+        .env("CLADO_API_URL", server.url());
     let mut child = piped(&command).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     thread::sleep(Duration::from_millis(700));
@@ -219,22 +263,35 @@ fn the_time_limit_does_not_start_again_after_the_key() {
     let _ = stdin.write_all(KEY.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b""[..]));
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(7), &b""[..])
+    );
 }
 
 #[test]
 fn a_key_that_never_comes_ends_the_run() {
     let server = Server::silent();
     let mut command = clado();
-    command.args(["--api-key-file", "-", "--timeout", "1"]).env("CLADO_API_URL", server.url());
+    command
+        .args(["--api-key-file", "-", "--timeout", "1"])
+        .env("CLADO_API_URL", server.url());
     let mut child = piped(&command).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&KEY.as_bytes()[..5]).unwrap();
     let output = child.wait_with_output().unwrap();
     drop(stdin);
     assert_eq!(
-        (output.status.code(), output.stdout.as_slice(), String::from_utf8(output.stderr).unwrap().as_str()),
-        (Some(7), &b""[..], "error: could not read the API key from standard input within 1 second\n")
+        (
+            output.status.code(),
+            output.stdout.as_slice(),
+            String::from_utf8(output.stderr).unwrap().as_str()
+        ),
+        (
+            Some(7),
+            &b""[..],
+            "error: could not read the API key from standard input within 1 second\n"
+        )
     );
     assert!(server.finish().is_empty(), "there was a connection");
 }
@@ -243,13 +300,19 @@ fn a_key_that_never_comes_ends_the_run() {
 #[test]
 fn certificates_that_never_come_end_the_run() {
     let mut command = ask("https://search.invalid");
-    command.args(["--timeout", "1.5"]).env("SSL_CERT_FILE", "/dev/stdin");
+    command
+        .args(["--timeout", "1.5"])
+        .env("SSL_CERT_FILE", "/dev/stdin");
     let mut child = piped(&command).spawn().unwrap();
     let stdin = child.stdin.take();
     let output = child.wait_with_output().unwrap();
     drop(stdin);
     assert_eq!(
-        (output.status.code(), output.stdout.as_slice(), String::from_utf8(output.stderr).unwrap().as_str()),
+        (
+            output.status.code(),
+            output.stdout.as_slice(),
+            String::from_utf8(output.stderr).unwrap().as_str()
+        ),
         (
             Some(7),
             &b""[..],
@@ -261,27 +324,47 @@ fn certificates_that_never_come_end_the_run() {
 /// The command with pipes as its three streams.
 fn piped(command: &Command) -> std::process::Command {
     let mut command = std_command(command);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
 #[test]
 fn a_rejected_key_is_reported_with_its_hint_even_if_the_body_never_comes() {
-    let server = stall_after("HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\n{\"detail\": \"Invalid");
+    let server = stall_after(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\n{\"detail\": \"Invalid",
+    );
     let mut command = ask(&server.url());
-    command.env("CLADO_API_KEY", "an_unusual_key").args(["--timeout", "2"]);
+    command
+        .env("CLADO_API_KEY", "an_unusual_key")
+        .args(["--timeout", "2"]);
     let message = "the API key was rejected (HTTP 401)";
     let hint = Some("the key from CLADO_API_KEY does not start with \"lk_\"");
     let error = expect_error(&mut command, 3, "unauthorized", message, hint);
-    assert_eq!((&error["status"], &error["retryable"]), (&401.into(), &false.into()));
+    assert_eq!(
+        (&error["status"], &error["retryable"]),
+        (&401.into(), &false.into())
+    );
 }
 
 #[cfg(target_os = "linux")] // Where a stack of this size is an error of the system, not a panic.
 #[test]
 fn a_thread_that_cannot_be_started_is_a_local_failure_and_not_a_bug() {
     let mut command = ask("http://127.0.0.1:1");
-    let error = expect_json_error(command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()), 9, "local");
+    let error = expect_json_error(
+        command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()),
+        9,
+        "local",
+    );
     let message = error["message"].as_str().unwrap();
-    assert!(message.starts_with("could not start a thread: "), "{message}");
-    assert_eq!((&error["hint"], &error["retryable"]), (&Value::Null, &true.into()));
+    assert!(
+        message.starts_with("could not start a thread: "),
+        "{message}"
+    );
+    assert_eq!(
+        (&error["hint"], &error["retryable"]),
+        (&Value::Null, &true.into())
+    );
 }

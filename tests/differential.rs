@@ -18,11 +18,23 @@ use crate::common::{ask, has_program, run};
 
 /// Malformed pieces of replies that the program accepts and curl does not, and why that does no harm.
 const ACCEPTED: [(&str, &str); 5] = [
-    ("\r\nHTTP/1.1 200 OK", "an empty line before the status line has no meaning"),
-    (" {}", "a blank before the size of a chunk does not change it"),
-    ("+{}", "a plus sign before the size of a chunk does not change it"),
+    (
+        "\r\nHTTP/1.1 200 OK",
+        "an empty line before the status line has no meaning",
+    ),
+    (
+        " {}",
+        "a blank before the size of a chunk does not change it",
+    ),
+    (
+        "+{}",
+        "a plus sign before the size of a chunk does not change it",
+    ),
     ("0\r\nX-End\r\n\r\n", "nothing in a trailer is used"),
-    ("0\r\n", "with the chunk of size zero a body is complete (RFC 9112, section 8)"),
+    (
+        "0\r\n",
+        "with the chunk of size zero a body is complete (RFC 9112, section 8)",
+    ),
 ];
 
 #[test]
@@ -30,10 +42,16 @@ fn a_reply_gives_the_number_that_curl_receives() {
     if !has_program("curl") {
         return;
     }
-    let replies: Vec<_> = (0..500).map(|seed| Reply::generate(&mut Random(seed))).collect();
+    let replies: Vec<_> = (0..500)
+        .map(|seed| Reply::generate(&mut Random(seed)))
+        .collect();
     let bytes = replies.iter().map(|reply| reply.bytes.clone()).collect();
     let accepted = count_accepted(bytes, |number, url| {
-        let Reply { bytes, body, malformed } = &replies[number];
+        let Reply {
+            bytes,
+            body,
+            malformed,
+        } = &replies[number];
         let received = curl(url).filter(|body| credits(body.as_bytes()).is_some());
         let ours = run(ask(url).arg("--json"));
         let shown = bytes.escape_ascii();
@@ -41,21 +59,34 @@ fn a_reply_gives_the_number_that_curl_receives() {
         let is_known = ACCEPTED.iter().any(|(piece, _)| malformed.contains(piece));
         if is_accepted {
             let expected = received.as_ref().or(is_known.then_some(body));
-            assert_eq!(Some(ours.stdout.trim()), expected.map(|body| body.trim()), "{shown}");
+            assert_eq!(
+                Some(ours.stdout.trim()),
+                expected.map(|body| body.trim()),
+                "{shown}"
+            );
         } else {
             assert_eq!(ours.stdout, "", "{shown}");
-            assert!(received.is_none() || !malformed.is_empty(), "{shown} gives {ours:?}");
+            assert!(
+                received.is_none() || !malformed.is_empty(),
+                "{shown} gives {ours:?}"
+            );
         }
         is_accepted
     });
-    assert!((150..450).contains(&accepted), "{accepted} of 500 replies were accepted");
+    assert!(
+        (150..450).contains(&accepted),
+        "{accepted} of 500 replies were accepted"
+    );
 }
 
 #[test]
 fn a_body_gives_the_number_that_a_second_parser_reads() {
     let bodies: Vec<_> = (0..2_000).map(|seed| body(&mut Random(seed))).collect();
     let head = |body: &[u8]| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-    let replies = bodies.iter().map(|body| [head(body).as_bytes(), body].concat()).collect();
+    let replies = bodies
+        .iter()
+        .map(|body| [head(body).as_bytes(), body].concat())
+        .collect();
     let accepted = count_accepted(replies, |number, url| {
         let body = &bodies[number];
         let ours = run(ask(url).arg("--plain"));
@@ -63,10 +94,19 @@ fn a_body_gives_the_number_that_a_second_parser_reads() {
             Some(credits) => (Some(0), format!("{credits}\n")),
             None => (Some(8), String::new()),
         };
-        assert_eq!((ours.code, ours.stdout), expected, "{} for {}", ours.stderr, body.escape_ascii());
+        assert_eq!(
+            (ours.code, ours.stdout),
+            expected,
+            "{} for {}",
+            ours.stderr,
+            body.escape_ascii()
+        );
         ours.code == Some(0)
     });
-    assert!((400..1_600).contains(&accepted), "{accepted} of 2000 bodies were accepted");
+    assert!(
+        (400..1_600).contains(&accepted),
+        "{accepted} of 2000 bodies were accepted"
+    );
 }
 
 /// Serves each reply at a URL of its own, and counts those for which `check` returns true; it gets the number of the
@@ -75,7 +115,11 @@ fn count_accepted(replies: Vec<Vec<u8>>, check: impl Fn(usize, &str) -> bool + S
     let (count, replies) = (replies.len(), Arc::new(replies));
     let server = Server::new(move |mut stream| {
         let head = read_head(&mut stream);
-        if let Some(number) = head.split('/').nth(1).and_then(|number| number.parse::<usize>().ok()) {
+        if let Some(number) = head
+            .split('/')
+            .nth(1)
+            .and_then(|number| number.parse::<usize>().ok())
+        {
             // A client that has read enough may close first.
             let _ = stream.write_all(&replies[number]);
             close_after_client(&mut stream);
@@ -98,7 +142,16 @@ fn count_accepted(replies: Vec<Vec<u8>>, check: impl Fn(usize, &str) -> bool + S
 /// The body of a 200 that curl finds no fault with.
 fn curl(url: &str) -> Option<String> {
     let mut curl = Command::new("curl");
-    curl.args(["-q", "-s", "--noproxy", "*", "--max-time", "60", "-w", "\n%{http_code}"]);
+    curl.args([
+        "-q",
+        "-s",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "60",
+        "-w",
+        "\n%{http_code}",
+    ]);
     let output = curl.arg(format!("{url}/api/credits")).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let (body, status) = printed.rsplit_once('\n').unwrap();
@@ -107,10 +160,18 @@ fn curl(url: &str) -> Option<String> {
 
 /// The balance as the second parser reads it: the integer in the only `credits` of an object.
 fn credits(body: &[u8]) -> Option<i64> {
-    let value = SliceLexer::new(body).exactly_one(Lex::ws_peek, value::parse_unbounded).ok()?;
-    let Value::Object(fields) = value else { return None };
+    let value = SliceLexer::new(body)
+        .exactly_one(Lex::ws_peek, value::parse_unbounded)
+        .ok()?;
+    let Value::Object(fields) = value else {
+        return None;
+    };
     let all = |name: &'static str| fields.iter().filter(move |(found, _)| *found == name);
-    match (all("credits").next()?, all("credits").count(), all("last_topup_at").count()) {
+    match (
+        all("credits").next()?,
+        all("credits").count(),
+        all("last_topup_at").count(),
+    ) {
         ((_, Value::Number((text, _))), 1, 0..=1) => integer(text),
         _ => None,
     }
@@ -157,12 +218,23 @@ impl Random {
     }
 
     fn digits(&mut self, most: usize) -> String {
-        (0..self.below(most + 1)).map(|_| self.pick(&['0', '0', '1', '2', '7', '9'])).collect()
+        (0..self.below(most + 1))
+            .map(|_| self.pick(&['0', '0', '1', '2', '7', '9']))
+            .collect()
     }
 
     /// The usual text, or one of the odd ones with a chance of one in `chances`.
-    fn usually(&mut self, usual: &'static str, chances: usize, odd: &[&'static str]) -> &'static str {
-        if self.one_in(chances) { self.pick(odd) } else { usual }
+    fn usually(
+        &mut self,
+        usual: &'static str,
+        chances: usize,
+        odd: &[&'static str],
+    ) -> &'static str {
+        if self.one_in(chances) {
+            self.pick(odd)
+        } else {
+            usual
+        }
     }
 }
 
@@ -186,7 +258,10 @@ const INTERIM: Choice = Choice(
         "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n",
     ],
-    &["HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n"],
+    &[
+        "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    ],
 );
 
 const STATUS_LINE: Choice = Choice(
@@ -282,7 +357,11 @@ const LENGTH: Choice = Choice(
 
 const CODING: Choice = Choice(
     "Transfer-Encoding: chunked",
-    &["transfer-encoding:chunked", "Transfer-Encoding: Chunked", "TRANSFER-ENCODING:  chunked "],
+    &[
+        "transfer-encoding:chunked",
+        "Transfer-Encoding: Chunked",
+        "TRANSFER-ENCODING:  chunked ",
+    ],
     &[
         "Transfer-Encoding : chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
@@ -302,8 +381,21 @@ const SIZE: Choice = Choice(
 
 const LAST_CHUNK: Choice = Choice(
     "0\r\n\r\n",
-    &["000\r\n\r\n", "0;last\r\n\r\n", "0\r\nX-End: 1\r\n\r\n", "0\r\nX-End: 1\r\nX-End: 2\r\n\r\n"],
-    &["", "0", "0\r\n", "0\n\n", "0\r\nX-End\r\n\r\n", "x\r\n\r\n", "\r\n"],
+    &[
+        "000\r\n\r\n",
+        "0;last\r\n\r\n",
+        "0\r\nX-End: 1\r\n\r\n",
+        "0\r\nX-End: 1\r\nX-End: 2\r\n\r\n",
+    ],
+    &[
+        "",
+        "0",
+        "0\r\n",
+        "0\n\n",
+        "0\r\nX-End\r\n\r\n",
+        "x\r\n\r\n",
+        "\r\n",
+    ],
 );
 
 const LINE_END: Choice = Choice("\r\n", &["\r\n"], &["\n", "\r", "", "x\r\n"]);
@@ -350,11 +442,18 @@ impl Reply {
         while !rest.is_empty() {
             let (chunk, after) = rest.split_at(1 + random.below(rest.len()));
             let size = choose(random, &SIZE, 4, 40).replace("{}", &format!("{:x}", chunk.len()));
-            let ends = [choose(random, &LINE_END, 1, 60), choose(random, &LINE_END, 1, 60)];
+            let ends = [
+                choose(random, &LINE_END, 1, 60),
+                choose(random, &LINE_END, 1, 60),
+            ];
             reply += &format!("{size}{}{chunk}{}", ends[0], ends[1]);
             rest = after;
         }
-        reply += if is_chunked { choose(random, &LAST_CHUNK, 3, 6) } else { &body };
+        reply += if is_chunked {
+            choose(random, &LAST_CHUNK, 3, 6)
+        } else {
+            &body
+        };
         reply += random.usually("", 12, &["\r\n", "and more", "HTTP/1.1 500 Error\r\n\r\n"]);
         if is_chunked && lines[0].starts_with("HTTP/1.0") {
             // RFC 9112, section 6.1.
@@ -364,10 +463,15 @@ impl Reply {
         let mut bytes: Vec<u8> = reply.chars().map(|c| c as u8).collect();
         if random.one_in(8) {
             bytes.truncate(random.below(bytes.len()));
-            let is_complete = is_chunked && (bytes.ends_with(b"\n0\r\n") || bytes.ends_with(b"\n0\r\n\r"));
+            let is_complete =
+                is_chunked && (bytes.ends_with(b"\n0\r\n") || bytes.ends_with(b"\n0\r\n\r"));
             malformed.push(if is_complete { "0\r\n" } else { "cut" });
         }
-        Reply { bytes, body, malformed }
+        Reply {
+            bytes,
+            body,
+            malformed,
+        }
     }
 }
 
@@ -378,11 +482,30 @@ fn body(random: &mut Random) -> Vec<u8> {
         let name = random.usually(
             "credits",
             8,
-            &["cr\\u0065dits", "\\u0063redits", "Credits", "credits ", "credit"],
+            &[
+                "cr\\u0065dits",
+                "\\u0063redits",
+                "Credits",
+                "credits ",
+                "credit",
+            ],
         );
-        members.push(format!("\"{name}\"{}:{}{}", blanks(random), blanks(random), balance(random)));
+        members.push(format!(
+            "\"{name}\"{}:{}{}",
+            blanks(random),
+            blanks(random),
+            balance(random)
+        ));
     }
-    for name in ["last_topup_at", "credits", "a", "", "\\ud83d\\ude00", "\u{e9}", "\\n\\\"\\/"] {
+    for name in [
+        "last_topup_at",
+        "credits",
+        "a",
+        "",
+        "\\ud83d\\ude00",
+        "\u{e9}",
+        "\\n\\\"\\/",
+    ] {
         if random.one_in(if name == "credits" { 20 } else { 4 }) {
             members.push(format!("\"{name}\":{}{}", blanks(random), json(random, 4)));
         }
@@ -390,7 +513,12 @@ fn body(random: &mut Random) -> Vec<u8> {
     let first = random.below(members.len() + 1);
     members.rotate_left(first);
     let separator = format!("{},{}", blanks(random), blanks(random));
-    let object = format!("{}{{{}}}{}", blanks(random), members.join(&separator), blanks(random));
+    let object = format!(
+        "{}{{{}}}{}",
+        blanks(random),
+        members.join(&separator),
+        blanks(random)
+    );
     let text = match random.below(30) {
         0 => format!("[{object}]"),
         1 => json(random, 3),
@@ -402,7 +530,9 @@ fn body(random: &mut Random) -> Vec<u8> {
     if random.one_in(3) && !body.is_empty() {
         let (start, byte) = (random.below(body.len()), random.below(256) as u8);
         let end = (start + random.below(6)).min(body.len());
-        let odd = random.pick(&[byte, b'"', b',', b':', b'\\', b'0', b'e', b'.', b'-', b'}', b' ', b'\n']);
+        let odd = random.pick(&[
+            byte, b'"', b',', b':', b'\\', b'0', b'e', b'.', b'-', b'}', b' ', b'\n',
+        ]);
         match random.below(5) {
             0 => body.truncate(start),
             1 => body[start] = odd,
@@ -450,10 +580,17 @@ fn balance(random: &mut Random) -> String {
         return random.pick(&ODD).to_owned();
     }
     let whole = random.digits(19).trim_start_matches('0').to_owned();
-    let mut number =
-        format!("{}{}", random.usually("", 4, &["-"]), if whole.is_empty() { "0" } else { &whole });
+    let mut number = format!(
+        "{}{}",
+        random.usually("", 4, &["-"]),
+        if whole.is_empty() { "0" } else { &whole }
+    );
     if random.one_in(3) {
-        number += &format!(".{}{}", random.pick(&["", "5", "25"]), "0".repeat(1 + random.below(4)));
+        number += &format!(
+            ".{}{}",
+            random.pick(&["", "5", "25"]),
+            "0".repeat(1 + random.below(4))
+        );
     }
     if random.one_in(3) {
         number += random.pick(&["e", "E"]);
@@ -501,15 +638,25 @@ fn json(random: &mut Random, depth: usize) -> String {
         "nul",
     ];
     if depth == 0 || random.one_in(2) {
-        let kinds = if random.one_in(10) { &SCALARS[..] } else { &SCALARS[..VALID] };
+        let kinds = if random.one_in(10) {
+            &SCALARS[..]
+        } else {
+            &SCALARS[..VALID]
+        };
         return random.pick(kinds).to_owned();
     }
-    let items: Vec<_> = (0..random.below(3)).map(|_| json(random, depth - 1)).collect();
+    let items: Vec<_> = (0..random.below(3))
+        .map(|_| json(random, depth - 1))
+        .collect();
     match random.below(2) {
         0 => format!("[{}]", items.join(",")),
         _ => format!(
             "{{{}}}",
-            items.iter().map(|item| format!("\"credits\":{item}")).collect::<Vec<_>>().join(", ")
+            items
+                .iter()
+                .map(|item| format!("\"credits\":{item}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     }
 }

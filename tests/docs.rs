@@ -71,11 +71,15 @@ fn documents() -> [(&'static str, String); 3] {
     let readme = include_str!("../README.md").replace(['|', '`'], " ");
     let man = ["\\fB", "\\fI", "\\fR", "\\&", ".TP", ".PP"]
         .iter()
-        .fold(include_str!("../man/clado-credits.1").to_owned(), |page, markup| page.replace(markup, " "))
+        .fold(
+            include_str!("../man/clado-credits.1").to_owned(),
+            |page, markup| page.replace(markup, " "),
+        )
         .replace("\\-", "-")
         .replace("\\*(Aq", "'");
     let single_spaced = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    [("help", help()), ("README", readme), ("man page", man)].map(|(name, text)| (name, single_spaced(text)))
+    [("help", help()), ("README", readme), ("man page", man)]
+        .map(|(name, text)| (name, single_spaced(text)))
 }
 
 /// Expects `entries` in every document, as whole words.
@@ -84,7 +88,8 @@ fn expect_in_every_document(entries: &[&str]) {
     for (name, text) in documents() {
         for entry in entries {
             let is_there = text.match_indices(entry).any(|(start, _)| {
-                let is_inside_a_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+                let is_inside_a_word =
+                    |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
                 !text[..start].ends_with(is_inside_a_word)
                     && !text[start + entry.len()..].starts_with(is_inside_a_word)
             });
@@ -129,7 +134,9 @@ fn an_exit_code_has_the_same_meaning_in_every_document() {
 #[test]
 fn the_help_lists_no_other_kinds() {
     let help = help();
-    let (_, kinds) = help.split_once("\nJSON errors (--json): kind, exit code, meaning\n").unwrap();
+    let (_, kinds) = help
+        .split_once("\nJSON errors (--json): kind, exit code, meaning\n")
+        .unwrap();
     let kinds: Vec<&str> = kinds.lines().take_while(|line| !line.is_empty()).collect();
     assert_eq!(kinds.len(), KINDS.len(), "{kinds:?}");
 }

@@ -5,9 +5,20 @@ use crate::common::{BALANCE, api, ask, clado, expect_error, run};
 
 #[track_caller]
 fn expect_code_and_no_output_in_every_format(url: &str, code: i32) {
-    for flags in [&[][..], &["--json"], &["--plain"], &["--quiet"], &["--min", "0"], &["--color", "always"]] {
+    for flags in [
+        &[][..],
+        &["--json"],
+        &["--plain"],
+        &["--quiet"],
+        &["--min", "0"],
+        &["--color", "always"],
+    ] {
         let run = run(ask(url).args(flags));
-        assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{flags:?}");
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (Some(code), ""),
+            "{flags:?}"
+        );
     }
 }
 
@@ -25,14 +36,24 @@ fn the_minimum_decides_between_0_and_1() {
         ("246", 0, ""),
         ("247", 0, ""),
         ("248", 1, "247 credits left, below the minimum of 248\n"),
-        ("18446744073709551615", 1, "247 credits left, below the minimum of 18446744073709551615\n"),
+        (
+            "18446744073709551615",
+            1,
+            "247 credits left, below the minimum of 18446744073709551615\n",
+        ),
     ] {
         for (flags, output) in [
             (&["--plain"][..], "247\n"),
             (&["--quiet"], ""),
-            (&["--color", "never"], "Credits      247\nLast top-up  never\n"),
+            (
+                &["--color", "never"],
+                "Credits      247\nLast top-up  never\n",
+            ),
         ] {
-            let run = ask(&api.url()).args(flags).args(["--min", minimum]).assert();
+            let run = ask(&api.url())
+                .args(flags)
+                .args(["--min", minimum])
+                .assert();
             run.code(code).stdout(output).stderr(message);
         }
     }
@@ -42,20 +63,28 @@ fn the_minimum_decides_between_0_and_1() {
 fn a_negative_balance_is_below_every_minimum() {
     let api = api(200, r#"{"credits": -3}"#);
     let run = ask(&api.url()).args(["--plain", "--min", "0"]).assert();
-    run.code(1).stdout("-3\n").stderr("-3 credits left, below the minimum of 0\n");
+    run.code(1)
+        .stdout("-3\n")
+        .stderr("-3 credits left, below the minimum of 0\n");
 }
 
 #[test]
 fn one_credit_is_singular() {
     let api = api(200, r#"{"credits": 1}"#);
     let run = ask(&api.url()).args(["--quiet", "--min", "2"]).assert();
-    run.code(1).stdout("").stderr("1 credit left, below the minimum of 2\n");
+    run.code(1)
+        .stdout("")
+        .stderr("1 credit left, below the minimum of 2\n");
 }
 
 #[test]
 fn an_error_outranks_the_minimum() {
     let api = api(500, "");
-    ask(&api.url()).args(["--min", "500"]).assert().code(5).stdout("");
+    ask(&api.url())
+        .args(["--min", "500"])
+        .assert()
+        .code(5)
+        .stdout("");
 }
 
 #[test]
@@ -93,7 +122,13 @@ fn each_status_has_its_code_and_message() {
             "unauthorized",
             "the API key was rejected (HTTP 403): Not authenticated",
         ),
-        (404, "", 4, "not_found", "no credit information found (HTTP 404)"),
+        (
+            404,
+            "",
+            4,
+            "not_found",
+            "no credit information found (HTTP 404)",
+        ),
         (
             429,
             r#"{"error": "Rate limit exceeded"}"#,
@@ -108,19 +143,69 @@ fn each_status_has_its_code_and_message() {
             "server_error",
             "the service failed (HTTP 500): Credit service error",
         ),
-        (502, "<html><h1>Bad gateway</h1></html>", 5, "server_error", "the service failed (HTTP 502)"),
+        (
+            502,
+            "<html><h1>Bad gateway</h1></html>",
+            5,
+            "server_error",
+            "the service failed (HTTP 502)",
+        ),
         (599, "", 5, "server_error", "the service failed (HTTP 599)"),
-        (201, BALANCE, 8, "unexpected_reply", "unexpected reply (HTTP 201)"),
-        (204, "", 8, "unexpected_reply", "unexpected reply (HTTP 204)"),
-        (206, BALANCE, 8, "unexpected_reply", "unexpected reply (HTTP 206)"),
-        (304, "", 8, "unexpected_reply", "unexpected reply (HTTP 304)"),
-        (400, "Bad request", 8, "unexpected_reply", "unexpected reply (HTTP 400): Bad request"),
-        (407, "", 8, "unexpected_reply", "unexpected reply (HTTP 407)"),
-        (418, "", 8, "unexpected_reply", "unexpected reply (HTTP 418)"),
+        (
+            201,
+            BALANCE,
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 201)",
+        ),
+        (
+            204,
+            "",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 204)",
+        ),
+        (
+            206,
+            BALANCE,
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 206)",
+        ),
+        (
+            304,
+            "",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 304)",
+        ),
+        (
+            400,
+            "Bad request",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 400): Bad request",
+        ),
+        (
+            407,
+            "",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 407)",
+        ),
+        (
+            418,
+            "",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 418)",
+        ),
     ] {
         let api = api(status, body);
-        let check_url =
-            format!("check --api-url or CLADO_API_URL; the request went to {}/api/credits", api.url());
+        let check_url = format!(
+            "check --api-url or CLADO_API_URL; the request went to {}/api/credits",
+            api.url()
+        );
         let hint = match status {
             401 | 403 => Some("the key came from CLADO_API_KEY"),
             304 | 404 => Some(check_url.as_str()),
@@ -137,7 +222,10 @@ fn a_refused_connection_exits_7() {
     let port = DeadPort::new();
     let url = format!("http://{}", port.address);
     let stderr = run(&mut ask(&url)).stderr;
-    assert!(stderr.starts_with(&format!("error: could not connect to {}: ", port.address)), "{stderr}");
+    assert!(
+        stderr.starts_with(&format!("error: could not connect to {}: ", port.address)),
+        "{stderr}"
+    );
     #[cfg(unix)]
     assert!(stderr.ends_with(": connection refused\n"), "{stderr}");
     expect_code_and_no_output_in_every_format(&url, 7);
@@ -148,14 +236,22 @@ fn a_name_that_does_not_exist_exits_7() {
     // Reserved, so that it never exists (RFC 2606). What the resolver says differs.
     let run = run(&mut ask("https://clado.invalid"));
     assert_eq!((run.code, run.stdout.as_str()), (Some(7), ""));
-    assert!(run.stderr.starts_with("error: could not resolve clado.invalid: "), "{}", run.stderr);
+    assert!(
+        run.stderr
+            .starts_with("error: could not resolve clado.invalid: "),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
 fn a_reply_without_a_balance_exits_8() {
     let api = api(200, "<html>welcome</html>");
     let run = run(&mut ask(&api.url()));
-    let message = format!("error: {} sent a web page instead of JSON (HTTP 200)\n", api.host_with_port());
+    let message = format!(
+        "error: {} sent a web page instead of JSON (HTTP 200)\n",
+        api.host_with_port()
+    );
     assert!(run.stderr.starts_with(&message), "{}", run.stderr);
     expect_code_and_no_output_in_every_format(&api.url(), 8);
 }

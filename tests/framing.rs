@@ -31,30 +31,52 @@ fn staying_open(reply: impl Into<Vec<u8>>) -> Server {
 #[test]
 fn every_framing_that_curl_reads_is_read() {
     let length = with_length();
-    let many = (0..100).map(|n| format!("X-Header-{n}: {n}\r\n")).collect::<String>();
+    let many = (0..100)
+        .map(|n| format!("X-Header-{n}: {n}\r\n"))
+        .collect::<String>();
     for reply in [
         format!("HTTP/1.1 200 OK\r\n{length}"),
         format!("HTTP/1.1 200 OK\r\n{}", in_chunks("", "")),
         format!("HTTP/1.1 200 OK\r\n{}", in_chunks(";name=value", "")),
-        format!("HTTP/1.1 200 OK\r\n{}", in_chunks(" ", "X-Checksum: 1\r\nX-More: 2\r\n")),
-        format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n{}", in_chunks("", "")),
+        format!(
+            "HTTP/1.1 200 OK\r\n{}",
+            in_chunks(" ", "X-Checksum: 1\r\nX-More: 2\r\n")
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n{}",
+            in_chunks("", "")
+        ),
         format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{BALANCE}"),
         format!("HTTP/1.1 200 OK\r\n\r\n{BALANCE}"),
         format!("HTTP/1.0 200 OK\r\n\r\n{BALANCE}"),
         format!("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n{length}"),
         format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n{length}"),
         format!("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 \r\n\r\nHTTP/1.1 200 OK\r\n{length}"),
-        format!("HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n{length}"),
+        format!(
+            "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n{length}"
+        ),
         format!("HTTP/1.1 200\r\n{length}"),
         format!("HTTP/1.1 200 \r\n{length}"),
         format!("HTTP/1.1 200 Everything is (fine), 100%\r\n{length}"),
         format!("HTTP/1.1 200 D\u{e9}j\u{e0} vu\r\n{length}"),
-        format!("HTTP/1.1 200 OK\nContent-Length: {}\n\n{BALANCE}", BALANCE.len()),
+        format!(
+            "HTTP/1.1 200 OK\nContent-Length: {}\n\n{BALANCE}",
+            BALANCE.len()
+        ),
         format!("HTTP/1.1 200 OK\r\n{}", length.to_lowercase()),
-        format!("HTTP/1.1 200 OK\r\nCONTENT-LENGTH:{}\r\n\r\n{BALANCE}", BALANCE.len()),
-        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{length}", BALANCE.len()),
+        format!(
+            "HTTP/1.1 200 OK\r\nCONTENT-LENGTH:{}\r\n\r\n{BALANCE}",
+            BALANCE.len()
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{length}",
+            BALANCE.len()
+        ),
         format!("HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Latin: caf\u{e9}\r\n{many}{length}"),
-        format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n{length}", "x".repeat(65_400)),
+        format!(
+            "HTTP/1.1 200 OK\r\nX-Long: {}\r\n{length}",
+            "x".repeat(65_400)
+        ),
         format!("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n{length}"),
         format!("HTTP/1.1 200 OK\r\nContent-Encoding: IDENTITY\r\n{length}"),
         format!("HTTP/1.1 200 OK\r\n{length}and what nobody asked for"),
@@ -83,7 +105,13 @@ fn a_reply_is_read_no_further_than_it_says() {
     }
     let server = staying_open("HTTP/1.1 204 No Content\r\n\r\n");
     let message = "unexpected reply (HTTP 204)";
-    expect_error(&mut ask(&server.url()), 8, "unexpected_reply", message, None);
+    expect_error(
+        &mut ask(&server.url()),
+        8,
+        "unexpected_reply",
+        message,
+        None,
+    );
 }
 
 #[test]
@@ -93,8 +121,14 @@ fn what_curl_reads_and_ureq_does_not_is_refused_and_never_misread() {
     for reply in [
         format!("HTTP/1.1 100 Continue\r\nDate: now\r\n\r\nHTTP/1.1 200 OK\r\n{length}"),
         format!("HTTP/1.1 200 OK\r\n{many}{length}"),
-        format!("HTTP/1.1 200 OK\r\n{}", in_chunks(";an-extension=of-some-length", "")),
-        format!("HTTP/1.1 200 OK\r\nContent-Length: +{}\r\n\r\n{BALANCE}", BALANCE.len()),
+        format!(
+            "HTTP/1.1 200 OK\r\n{}",
+            in_chunks(";an-extension=of-some-length", "")
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: +{}\r\n\r\n{BALANCE}",
+            BALANCE.len()
+        ),
         format!("HTTP/1.0 200 OK\r\n{}", in_chunks("", "")),
         format!("HTTP/2 200\r\n{length}"),
     ] {
@@ -109,12 +143,21 @@ const HALF: &str = r#"{"credits": 247"#;
 
 #[test]
 fn a_head_that_is_cut_short_is_a_lost_connection() {
-    for reply in ["", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 100 Continue\r\n\r\n"] {
+    for reply in [
+        "",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+    ] {
         let server = Server::sending(reply);
-        let message =
-            format!("the connection to {} was lost: the other side closed the connection", server.address);
+        let message = format!(
+            "the connection to {} was lost: the other side closed the connection",
+            server.address
+        );
         let error = expect_error(&mut ask(&server.url()), 7, "network", &message, None);
-        assert_eq!((&error["status"], &error["retryable"]), (&serde_json::Value::Null, &true.into()));
+        assert_eq!(
+            (&error["status"], &error["retryable"]),
+            (&serde_json::Value::Null, &true.into())
+        );
     }
 }
 
@@ -136,7 +179,10 @@ fn a_body_that_is_cut_short_is_a_lost_connection() {
             server.address
         );
         let error = expect_error(&mut ask(&server.url()), 7, "network", &message, None);
-        assert_eq!((&error["status"], &error["retryable"]), (&200.into(), &true.into()));
+        assert_eq!(
+            (&error["status"], &error["retryable"]),
+            (&200.into(), &true.into())
+        );
     }
 }
 
@@ -144,7 +190,11 @@ fn a_body_that_is_cut_short_is_a_lost_connection() {
 fn half_a_balance_is_not_a_balance_where_nothing_says_how_long_it_is() {
     let server = Server::sending(format!("HTTP/1.0 200 OK\r\n\r\n{HALF}"));
     let run = run(&mut ask(&server.url()));
-    assert!(run.stderr.starts_with("error: the reply is not JSON (HTTP 200)\n"), "{run:?}");
+    assert!(
+        run.stderr
+            .starts_with("error: the reply is not JSON (HTTP 200)\n"),
+        "{run:?}"
+    );
     assert_eq!((run.code, run.stdout.as_str()), (Some(8), ""));
 }
 
@@ -169,7 +219,8 @@ fn a_reply_that_ends_in_a_reset_is_a_lost_connection() {
             reset_on_close(stream);
         });
         let address = server.address;
-        let message = format!("the connection to {address} was lost: connection reset by peer{status}");
+        let message =
+            format!("the connection to {address} was lost: connection reset by peer{status}");
         expect_error(&mut ask(&server.url()), 7, "network", &message, None);
     }
 }
@@ -194,7 +245,13 @@ fn a_reply_that_is_not_http_is_unexpected() {
     ] {
         let server = Server::sending(reply);
         let message = format!("{} sent a reply that is not valid HTTP", server.address);
-        expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, None);
+        expect_error(
+            &mut ask(&server.url()),
+            8,
+            "unexpected_reply",
+            &message,
+            None,
+        );
     }
 }
 
@@ -234,46 +291,92 @@ fn a_head_without_an_end_is_not_read_to_its_end() {
     for start in ["HTTP/1.1 200 ", "HTTP/1.1 200 OK\r\nX: "] {
         let server = sending_without_end(start, "x");
         let message = "the reply is larger than 64 KiB";
-        expect_error(&mut ask(&server.url()), 8, "unexpected_reply", message, None);
+        expect_error(
+            &mut ask(&server.url()),
+            8,
+            "unexpected_reply",
+            message,
+            None,
+        );
     }
     let server = sending_without_end("HTTP/1.1 200 OK\r\n", "X-Short: and many of them\r\n");
     let message = format!("{} sent a reply that is not valid HTTP", server.address);
-    expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, None);
+    expect_error(
+        &mut ask(&server.url()),
+        8,
+        "unexpected_reply",
+        &message,
+        None,
+    );
 }
 
 #[test]
 fn a_body_without_an_end_is_not_read_to_its_end() {
     for (start, more) in [
         ("HTTP/1.1 200 OK\r\n\r\n", "x"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9999999999999\r\n\r\n", "{"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9999999999999\r\n\r\n",
+            "{",
+        ),
         (CHUNKED, "5\r\n     \r\n"),
         (CHUNKED, "0"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", "x"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+            "x",
+        ),
     ] {
         let server = sending_without_end(start, more);
         let message = "the reply is larger than 64 KiB (HTTP 200)";
-        expect_error(&mut ask(&server.url()), 8, "unexpected_reply", message, None);
+        expect_error(
+            &mut ask(&server.url()),
+            8,
+            "unexpected_reply",
+            message,
+            None,
+        );
     }
 }
 
 #[test]
 fn a_status_without_a_body_is_reported_like_any_other() {
     for (head, code, kind, message) in [
-        ("204 No Content", 8, "unexpected_reply", "unexpected reply (HTTP 204)"),
+        (
+            "204 No Content",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 204)",
+        ),
         (
             "206 Partial Content\r\nContent-Range: bytes 0-9/57",
             8,
             "unexpected_reply",
             "unexpected reply (HTTP 206)",
         ),
-        ("101 Switching Protocols\r\nUpgrade: h2c", 8, "unexpected_reply", "unexpected reply (HTTP 101)"),
-        ("407 Proxy Authentication Required", 8, "unexpected_reply", "unexpected reply (HTTP 407)"),
-        ("999 Odd", 8, "unexpected_reply", "unexpected reply (HTTP 999)"),
+        (
+            "101 Switching Protocols\r\nUpgrade: h2c",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 101)",
+        ),
+        (
+            "407 Proxy Authentication Required",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 407)",
+        ),
+        (
+            "999 Odd",
+            8,
+            "unexpected_reply",
+            "unexpected reply (HTTP 999)",
+        ),
         ("503", 5, "server_error", "the service failed (HTTP 503)"),
     ] {
-        for end in
-            ["\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
-        {
+        for end in [
+            "\r\n\r\n",
+            "\r\nContent-Length: 0\r\n\r\n",
+            "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ] {
             let server = Server::sending(format!("HTTP/1.1 {head}{end}"));
             expect_error(&mut ask(&server.url()), code, kind, message, None);
         }

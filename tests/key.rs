@@ -5,7 +5,9 @@ use std::io::pipe;
 use std::process::Stdio;
 
 use crate::common::server::Server;
-use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run, std_command};
+use crate::common::{
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run, std_command,
+};
 
 /// An API that answers only requests with this key.
 fn api_for(key: &str) -> mockito::ServerGuard {
@@ -53,7 +55,11 @@ fn flags_beat_the_environment() {
     };
     expect_balance(with_another_key().args(["--api-key", KEY]));
     expect_balance(with_another_key().arg("--api-key-file").arg(&file));
-    expect_balance(with_another_key().args(["--api-key-file", "-"]).write_stdin(KEY));
+    expect_balance(
+        with_another_key()
+            .args(["--api-key-file", "-"])
+            .write_stdin(KEY),
+    );
     expect_balance(ask("https://clado.invalid").args(["--api-url", &api.url()]));
 }
 
@@ -67,7 +73,9 @@ fn the_two_flags_exclude_each_other() {
 fn blank_variables_count_as_unset() {
     for blank in ["", " ", "\t\n"] {
         expect_error(
-            clado().env("CLADO_API_KEY", blank).env("CLADO_API_URL", blank),
+            clado()
+                .env("CLADO_API_KEY", blank)
+                .env("CLADO_API_URL", blank),
             3,
             "no_api_key",
             "no API key",
@@ -92,25 +100,78 @@ fn a_blank_key_is_an_error_where_a_flag_asks_for_it() {
 }
 
 const NOT_ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
-const NOT_ALONE: &str = "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
+const NOT_ALONE: &str =
+    "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
 
 #[test]
 fn a_character_that_cannot_be_sent_is_named_with_its_place() {
     let server = Server::silent();
-    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let utf16 = |text: &str| {
+        text.encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<u8>>()
+    };
     for (key, problem, hint) in [
-        ("lk_secret\nvalue".into(), "has a line break after character 9", Some(NOT_ALONE)),
-        ("lk_secret\r\nvalue".into(), "has a line break after character 9", Some(NOT_ALONE)),
-        ("lk_secret\tvalue".into(), "has a tab after character 9", None),
-        ("lk_secret\u{7f}value".into(), "has a control character after character 9", None),
-        ("lk_secret\0value".into(), "has a control character after character 9", None),
-        ("\u{1b}lk_secretvalue".into(), "starts with a control character", None),
-        ("lk_secretévalue".into(), "has a non-ASCII character after character 9", Some(NOT_ASCII)),
-        (b"lk_secret\xff".to_vec(), "has a non-ASCII character after character 9", Some(NOT_ASCII)),
-        ("\u{feff}lk_secretvalue".into(), "starts with a byte-order mark", Some(NOT_ASCII)),
-        (utf16("\u{feff}lk_secretvalue"), "starts with a byte-order mark of UTF-16", Some(NOT_ASCII)),
-        ("“lk_secretvalue”".into(), "starts with typographic quotes", Some("remove the quotes")),
-        ("lk_secret’".into(), "has typographic quotes after character 9", Some("remove the quotes")),
+        (
+            "lk_secret\nvalue".into(),
+            "has a line break after character 9",
+            Some(NOT_ALONE),
+        ),
+        (
+            "lk_secret\r\nvalue".into(),
+            "has a line break after character 9",
+            Some(NOT_ALONE),
+        ),
+        (
+            "lk_secret\tvalue".into(),
+            "has a tab after character 9",
+            None,
+        ),
+        (
+            "lk_secret\u{7f}value".into(),
+            "has a control character after character 9",
+            None,
+        ),
+        (
+            "lk_secret\0value".into(),
+            "has a control character after character 9",
+            None,
+        ),
+        (
+            "\u{1b}lk_secretvalue".into(),
+            "starts with a control character",
+            None,
+        ),
+        (
+            "lk_secretévalue".into(),
+            "has a non-ASCII character after character 9",
+            Some(NOT_ASCII),
+        ),
+        (
+            b"lk_secret\xff".to_vec(),
+            "has a non-ASCII character after character 9",
+            Some(NOT_ASCII),
+        ),
+        (
+            "\u{feff}lk_secretvalue".into(),
+            "starts with a byte-order mark",
+            Some(NOT_ASCII),
+        ),
+        (
+            utf16("\u{feff}lk_secretvalue"),
+            "starts with a byte-order mark of UTF-16",
+            Some(NOT_ASCII),
+        ),
+        (
+            "“lk_secretvalue”".into(),
+            "starts with typographic quotes",
+            Some("remove the quotes"),
+        ),
+        (
+            "lk_secret’".into(),
+            "has typographic quotes after character 9",
+            Some("remove the quotes"),
+        ),
     ] {
         let message = format!("the API key from standard input {problem}");
         let mut command = ask(&server.url());
@@ -131,9 +192,15 @@ fn the_source_of_a_bad_key_is_named() {
         let message = format!("the API key from {source} has a tab after character 9");
         expect_error(command, 3, "no_api_key", &message, None);
     };
-    expect_problem("CLADO_API_KEY", ask(&server.url()).env("CLADO_API_KEY", bad));
+    expect_problem(
+        "CLADO_API_KEY",
+        ask(&server.url()).env("CLADO_API_KEY", bad),
+    );
     expect_problem("--api-key", ask(&server.url()).args(["--api-key", bad]));
-    expect_problem(&file.display().to_string(), ask(&server.url()).arg("--api-key-file").arg(&file));
+    expect_problem(
+        &file.display().to_string(),
+        ask(&server.url()).arg("--api-key-file").arg(&file),
+    );
     server.expect_no_request();
 }
 
@@ -144,9 +211,21 @@ fn a_variable_or_an_argument_that_is_not_utf8_is_refused() {
     let key = std::ffi::OsStr::from_bytes(b"lk_secret\xffvalue");
     let problem = "has a non-ASCII character after character 9";
     let message = format!("the API key from CLADO_API_KEY {problem}");
-    expect_error(clado().env("CLADO_API_KEY", key), 3, "no_api_key", &message, Some(NOT_ASCII));
+    expect_error(
+        clado().env("CLADO_API_KEY", key),
+        3,
+        "no_api_key",
+        &message,
+        Some(NOT_ASCII),
+    );
     let message = format!("the API key from --api-key {problem}");
-    expect_error(clado().arg("--api-key").arg(key), 3, "no_api_key", &message, Some(NOT_ASCII));
+    expect_error(
+        clado().arg("--api-key").arg(key),
+        3,
+        "no_api_key",
+        &message,
+        Some(NOT_ASCII),
+    );
 }
 
 #[test]
@@ -155,7 +234,11 @@ fn a_key_of_the_longest_length_is_sent_whole() {
     let api = api_for(&longest);
     expect_balance(ask(&api.url()).env("CLADO_API_KEY", &longest));
     let padded = format!("{}{longest}\n", " ".repeat(4000));
-    expect_balance(ask(&api.url()).args(["--api-key-file", "-"]).write_stdin(padded));
+    expect_balance(
+        ask(&api.url())
+            .args(["--api-key-file", "-"])
+            .write_stdin(padded),
+    );
 }
 
 #[test]
@@ -172,9 +255,18 @@ fn what_is_longer_than_a_key_is_refused_and_never_cut() {
         "k".repeat(1_000_000),
     ] {
         fs::write(&file, &key).unwrap();
-        let message = format!("the API key from {} is longer than 4096 characters", file.display());
+        let message = format!(
+            "the API key from {} is longer than 4096 characters",
+            file.display()
+        );
         let mut command = ask(&server.url());
-        expect_error(command.arg("--api-key-file").arg(&file), 3, "no_api_key", &message, None);
+        expect_error(
+            command.arg("--api-key-file").arg(&file),
+            3,
+            "no_api_key",
+            &message,
+            None,
+        );
         let message = "the API key from standard input is longer than 4096 characters";
         let mut command = ask(&server.url());
         command.args(["--api-key-file", "-"]).write_stdin(key);
@@ -182,7 +274,13 @@ fn what_is_longer_than_a_key_is_refused_and_never_cut() {
     }
     let message = "the API key from CLADO_API_KEY is longer than 4096 characters";
     let key = "k".repeat(4097);
-    expect_error(ask(&server.url()).env("CLADO_API_KEY", key), 3, "no_api_key", message, None);
+    expect_error(
+        ask(&server.url()).env("CLADO_API_KEY", key),
+        3,
+        "no_api_key",
+        message,
+        None,
+    );
     server.expect_no_request();
 }
 
@@ -190,7 +288,13 @@ fn what_is_longer_than_a_key_is_refused_and_never_cut() {
 #[test]
 fn a_file_without_end_is_not_read_to_its_end() {
     let message = "the API key from /dev/zero is longer than 4096 characters";
-    expect_error(clado().args(["--api-key-file", "/dev/zero"]), 3, "no_api_key", message, None);
+    expect_error(
+        clado().args(["--api-key-file", "/dev/zero"]),
+        3,
+        "no_api_key",
+        message,
+        None,
+    );
 }
 
 #[test]
@@ -199,7 +303,10 @@ fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("missing"), folder.path().to_owned()] {
         let run = run(ask(&server.url()).arg("--api-key-file").arg(&path));
-        let message = format!("error: the API key from {} could not be read: ", path.display());
+        let message = format!(
+            "error: the API key from {} could not be read: ",
+            path.display()
+        );
         assert!(run.stderr.starts_with(&message), "{run:?}");
         assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
     }
@@ -210,12 +317,25 @@ fn a_file_that_cannot_be_read_is_named() {
 #[test]
 fn the_path_of_the_key_file_is_escaped() {
     for (path, shown) in [
-        ("/missing/\u{1b}[31m\u{7}\u{9b}\n", r"/missing/\u{1b}[31m\u{7}\u{9b}\n"),
-        ("/missing/\u{202e}\u{2066}\u{200b}", r"/missing/\u{202e}\u{2066}\u{200b}"),
+        (
+            "/missing/\u{1b}[31m\u{7}\u{9b}\n",
+            r"/missing/\u{1b}[31m\u{7}\u{9b}\n",
+        ),
+        (
+            "/missing/\u{202e}\u{2066}\u{200b}",
+            r"/missing/\u{202e}\u{2066}\u{200b}",
+        ),
         ("/missing/clé/ключ", "/missing/clé/ключ"),
     ] {
-        let message = format!("the API key from {shown} could not be read: no such file or directory");
-        expect_error(clado().args(["--api-key-file", path]), 3, "no_api_key", &message, None);
+        let message =
+            format!("the API key from {shown} could not be read: no such file or directory");
+        expect_error(
+            clado().args(["--api-key-file", path]),
+            3,
+            "no_api_key",
+            &message,
+            None,
+        );
     }
 }
 
@@ -246,7 +366,11 @@ fn standard_input_is_not_read_unless_asked_for() {
     let api = api(200, BALANCE);
     // A program that read from the pipe would wait as long as it is open.
     let (stdin, held_open) = pipe().unwrap();
-    let status = std_command(&ask(&api.url())).stdin(stdin).stdout(Stdio::null()).status().unwrap();
+    let status = std_command(&ask(&api.url()))
+        .stdin(stdin)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
     drop(held_open);
     assert_eq!(status.code(), Some(0));
 }
@@ -258,19 +382,49 @@ fn a_rejected_key_is_described_but_not_shown() {
     for (key, hint) in [
         ("lk_test_not_a_real_key", "the key came from CLADO_API_KEY"),
         ("sk-test_not_a_real_key", "the key came from CLADO_API_KEY"),
-        ("pk_test_not_a_real_key", "the key from CLADO_API_KEY does not start with \"lk_\""),
-        ("Bearer lk_test", "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you"),
-        ("bearer lk_test", "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you"),
-        ("\"lk_test\"", "the key from CLADO_API_KEY has quotes around it"),
-        ("'lk_test'", "the key from CLADO_API_KEY has quotes around it"),
-        ("lk_test'", "the key from CLADO_API_KEY has quotes around it"),
+        (
+            "pk_test_not_a_real_key",
+            "the key from CLADO_API_KEY does not start with \"lk_\"",
+        ),
+        (
+            "Bearer lk_test",
+            "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you",
+        ),
+        (
+            "bearer lk_test",
+            "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you",
+        ),
+        (
+            "\"lk_test\"",
+            "the key from CLADO_API_KEY has quotes around it",
+        ),
+        (
+            "'lk_test'",
+            "the key from CLADO_API_KEY has quotes around it",
+        ),
+        (
+            "lk_test'",
+            "the key from CLADO_API_KEY has quotes around it",
+        ),
         ("lk_te st", "the key from CLADO_API_KEY has a space inside"),
     ] {
         let mut command = ask(&api.url());
-        expect_error(command.env("CLADO_API_KEY", key), 3, "unauthorized", message, Some(hint));
+        expect_error(
+            command.env("CLADO_API_KEY", key),
+            3,
+            "unauthorized",
+            message,
+            Some(hint),
+        );
     }
     let hint = Some("the key came from --api-key");
-    expect_error(ask(&api.url()).args(["--api-key", KEY]), 3, "unauthorized", message, hint);
+    expect_error(
+        ask(&api.url()).args(["--api-key", KEY]),
+        3,
+        "unauthorized",
+        message,
+        hint,
+    );
     let hint = Some("the key came from standard input");
     let mut command = ask(&api.url());
     command.args(["--api-key-file", "-"]).write_stdin(KEY);
@@ -283,7 +437,13 @@ fn a_web_page_with_a_403_does_not_blame_the_key() {
     let message = "access denied (HTTP 403), with a web page instead of the API's answer";
     let url = format!("{}/api/credits", api.url());
     let hint = format!("check --api-url or CLADO_API_URL; the request went to {url}");
-    expect_error(&mut ask(&api.url()), 3, "unauthorized", message, Some(&hint));
+    expect_error(
+        &mut ask(&api.url()),
+        3,
+        "unauthorized",
+        message,
+        Some(&hint),
+    );
 }
 
 #[test]
@@ -291,9 +451,18 @@ fn a_short_key_changes_nothing_in_a_good_run() {
     let api = api(200, BALANCE);
     let json = format!("{BALANCE}\n");
     for key in ["a", "1", "test", "credits"] {
-        let run = run(ask(&api.url()).env("CLADO_API_KEY", key).args(["--json", "--verbose"]));
-        assert_eq!((run.code, run.stdout.as_str()), (Some(0), json.as_str()), "{run:?}");
-        let request = format!("GET {}/api/credits, Authorization: Bearer (redacted)", api.url());
+        let run = run(ask(&api.url())
+            .env("CLADO_API_KEY", key)
+            .args(["--json", "--verbose"]));
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (Some(0), json.as_str()),
+            "{run:?}"
+        );
+        let request = format!(
+            "GET {}/api/credits, Authorization: Bearer (redacted)",
+            api.url()
+        );
         assert!(run.stderr.contains(&request), "{run:?}");
     }
 }
@@ -302,11 +471,22 @@ fn a_short_key_changes_nothing_in_a_good_run() {
 #[test]
 fn the_key_is_in_no_output() {
     for key in [KEY, "0123456789zyxwvutsrqp"] {
-        let quoting = |status| api(status, format!(r#"{{"detail": "no such key: {key} (…{})"}}"#, &key[8..]));
+        let quoting = |status| {
+            api(
+                status,
+                format!(r#"{{"detail": "no such key: {key} (…{})"}}"#, &key[8..]),
+            )
+        };
         let (good, unauthorized, failing) = (api(200, BALANCE), quoting(401), quoting(500));
-        let odd_date = api(200, format!(r#"{{"credits": 5, "last_topup_at": "{}"}}"#, &key[3..]));
-        let reply =
-            |head: &str| Server::sending(format!("HTTP/1.1 {head}: {key}\r\nContent-Length: 0\r\n\r\n"));
+        let odd_date = api(
+            200,
+            format!(r#"{{"credits": 5, "last_topup_at": "{}"}}"#, &key[3..]),
+        );
+        let reply = |head: &str| {
+            Server::sending(format!(
+                "HTTP/1.1 {head}: {key}\r\nContent-Length: 0\r\n\r\n"
+            ))
+        };
         let compressed = reply("200 OK\r\nContent-Encoding");
         let redirect = reply("302 Found\r\nLocation");
         let urls = [
@@ -339,8 +519,15 @@ fn the_key_is_in_no_output() {
                 command.env("CLADO_API_KEY", key).env("RUST_BACKTRACE", "1");
                 let run = run(command.args(flags));
                 let shown = run.stdout + &run.stderr;
-                for piece in key.as_bytes().windows(6).map(|piece| std::str::from_utf8(piece).unwrap()) {
-                    assert!(!shown.contains(piece), "{piece} in the output of {flags:?} at {url}:\n{shown}");
+                for piece in key
+                    .as_bytes()
+                    .windows(6)
+                    .map(|piece| std::str::from_utf8(piece).unwrap())
+                {
+                    assert!(
+                        !shown.contains(piece),
+                        "{piece} in the output of {flags:?} at {url}:\n{shown}"
+                    );
                 }
             }
         }

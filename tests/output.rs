@@ -15,7 +15,10 @@ fn utc_now() -> ZonedDateTime {
 fn expect_last_topup(json: &str, shown: &str) {
     let api = api(200, format!(r#"{{"credits": 5, "last_topup_at": {json}}}"#));
     let run = run(&mut ask(&api.url()));
-    assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {shown}\n"));
+    assert_eq!(
+        run.stdout,
+        format!("Credits      5\nLast top-up  {shown}\n")
+    );
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
 
@@ -55,8 +58,14 @@ fn what_is_not_a_timestamp_is_shown_as_sent() {
     for (sent, shown) in [
         ("\"last tuesday\"", "last tuesday"),
         ("\"2024-13-45T99:99:99Z\"", "2024-13-45T99:99:99Z"),
-        ("\"2024-01-15T10:30:00[America/New_York]\"", "2024-01-15T10:30:00[America/New_York]"),
-        ("\"2024-01-15T10:30:00-05:00[America/New_York]\"", "2024-01-15T10:30:00-05:00[America/New_York]"),
+        (
+            "\"2024-01-15T10:30:00[America/New_York]\"",
+            "2024-01-15T10:30:00[America/New_York]",
+        ),
+        (
+            "\"2024-01-15T10:30:00-05:00[America/New_York]\"",
+            "2024-01-15T10:30:00-05:00[America/New_York]",
+        ),
         ("\"\"", "\"\""),
         ("\"  \"", "\"  \""),
         ("1705314600", "1705314600"),
@@ -65,24 +74,41 @@ fn what_is_not_a_timestamp_is_shown_as_sent() {
     ] {
         expect_last_topup(sent, shown);
     }
-    expect_last_topup(&format!("\"{}\"", "x".repeat(300)), &format!("{}…", "x".repeat(199)));
+    expect_last_topup(
+        &format!("\"{}\"", "x".repeat(300)),
+        &format!("{}…", "x".repeat(199)),
+    );
 }
 
 #[test]
 fn digits_that_the_key_and_the_timestamp_share_are_shown() {
     let then = utc_now().checked_sub(3.days().hours(1)).unwrap();
     let sent = then.strftime("%Y-%m-%dT%H:%M:%S.123456Z");
-    let api = api(200, format!(r#"{{"credits": 123456, "last_topup_at": "{sent}"}}"#));
+    let api = api(
+        200,
+        format!(r#"{{"credits": 123456, "last_topup_at": "{sent}"}}"#),
+    );
     let run = run(ask(&api.url()).env("CLADO_API_KEY", "lk_test_123456"));
     let shown = then.strftime("%Y-%m-%d %H:%M UTC (3 days ago)");
-    assert_eq!(run.stdout, format!("Credits      123456\nLast top-up  {shown}\n"));
+    assert_eq!(
+        run.stdout,
+        format!("Credits      123456\nLast top-up  {shown}\n")
+    );
 }
 
 #[test]
 fn the_number_is_not_grouped() {
-    for number in ["1234567", "-1234567", "9223372036854775807", "-9223372036854775808"] {
+    for number in [
+        "1234567",
+        "-1234567",
+        "9223372036854775807",
+        "-9223372036854775808",
+    ] {
         let api = api(200, format!(r#"{{"credits": {number}}}"#));
-        assert_eq!(run(ask(&api.url()).arg("--plain")).stdout, format!("{number}\n"));
+        assert_eq!(
+            run(ask(&api.url()).arg("--plain")).stdout,
+            format!("{number}\n")
+        );
         let table = format!("Credits      {number}\nLast top-up  never\n");
         assert_eq!(run(&mut ask(&api.url())).stdout, table);
     }
@@ -99,7 +125,10 @@ fn json_is_the_body_byte_for_byte() {
         for (before, after) in [("", ""), (" \r\n\t", ""), ("", "\r\n\r\n"), ("\n ", " \n")] {
             let api = api(200, format!("{before}{body}{after}"));
             let run = run(ask(&api.url()).arg("--json"));
-            assert_eq!((run.code, &run.stdout, run.stderr.as_str()), (Some(0), &expected, ""));
+            assert_eq!(
+                (run.code, &run.stdout, run.stderr.as_str()),
+                (Some(0), &expected, "")
+            );
         }
     }
 }
@@ -112,7 +141,8 @@ fn a_body_that_repeats_the_key_is_not_printed() {
         format!(r#""{KEY}": 1"#),
         format!(r#""a": [{{"b": "Bearer {KEY}"}}]"#),
         r#""k": "lk_test_not_a_real_\u006bey""#.to_owned(),
-        r#""k": "\u006c\u006b\u005f\u0074est\u005fno\u0074\u005fa_r\u0065al\u005Fk\u0065y""#.to_owned(),
+        r#""k": "\u006c\u006b\u005f\u0074est\u005fno\u0074\u005fa_r\u0065al\u005Fk\u0065y""#
+            .to_owned(),
         r#""l\u006b_te\u0073t_no\u0074_a_re\u0061l_key": 1"#.to_owned(),
         // A second member of this name hides the first from most readers.
         r#""k": "lk_te\u0073t_no\u0074_a_re\u0061l_key", "k": 1"#.to_owned(),
@@ -144,7 +174,10 @@ fn quiet_prints_nothing() {
     let api = api(200, r#"{"credits": 5}"#);
     for flag in ["--quiet", "-q"] {
         let run = run(ask(&api.url()).args([flag, "--min", "5"]));
-        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+        assert_eq!(
+            (run.code, run.stdout.as_str(), run.stderr.as_str()),
+            (Some(0), "", "")
+        );
     }
 }
 
@@ -152,12 +185,18 @@ fn quiet_prints_nothing() {
 fn below_the_minimum_the_balance_comes_first_and_then_the_complaint() {
     let api = api(200, r#"{"credits": 5}"#);
     let complaint = "5 credits left, below the minimum of 6\n";
-    for (form, printed) in
-        [("--color=never", "Credits      5\nLast top-up  never\n"), ("--plain", "5\n"), ("--quiet", "")]
-    {
+    for (form, printed) in [
+        ("--color=never", "Credits      5\nLast top-up  never\n"),
+        ("--plain", "5\n"),
+        ("--quiet", ""),
+    ] {
         let (mut reader, writer) = pipe().unwrap();
         let mut command = std_command(ask(&api.url()).args(["--min", "6", form]));
-        let mut child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        let mut child = command
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
         // It holds the writing ends.
         drop(command);
         let mut shown = String::new();
@@ -178,11 +217,17 @@ fn away_from_a_terminal_colour_has_to_be_asked_for() {
         run(ask(&api.url()).args(flags).envs(variables.iter().copied())).stdout
     };
     assert_eq!(table(&[], &[("TERM", "xterm")]), PLAIN);
-    assert_eq!(table(&[], &[("CLICOLOR_FORCE", "1"), ("FORCE_COLOR", "1")]), PLAIN);
+    assert_eq!(
+        table(&[], &[("CLICOLOR_FORCE", "1"), ("FORCE_COLOR", "1")]),
+        PLAIN
+    );
     assert_eq!(table(&["--color", "auto"], &[]), PLAIN);
     assert_eq!(table(&["--color", "never"], &[]), PLAIN);
     assert_eq!(table(&["--color", "always"], &[]), BOLD);
-    assert_eq!(table(&["--color=always"], &[("NO_COLOR", "1"), ("TERM", "dumb")]), BOLD);
+    assert_eq!(
+        table(&["--color=always"], &[("NO_COLOR", "1"), ("TERM", "dumb")]),
+        BOLD
+    );
     assert_eq!(table(&["--color", "always", "--min", "5"], &[]), BOLD);
     assert_eq!(table(&["--color", "always", "--min", "6"], &[]), RED);
 }
@@ -192,7 +237,10 @@ fn a_balance_of_0_or_less_is_red() {
     for credits in ["0", "-5"] {
         let api = api(200, format!(r#"{{"credits": {credits}}}"#));
         let table = format!("Credits      \u{1b}[31m{credits}\u{1b}[0m\nLast top-up  never\n");
-        assert_eq!(run(ask(&api.url()).args(["--color", "always"])).stdout, table);
+        assert_eq!(
+            run(ask(&api.url()).args(["--color", "always"])).stdout,
+            table
+        );
     }
 }
 
@@ -200,10 +248,16 @@ fn a_balance_of_0_or_less_is_red() {
 fn the_age_is_dim() {
     let then = utc_now().checked_sub(3.days().hours(1)).unwrap();
     let sent = then.strftime("%Y-%m-%dT%H:%M:%SZ");
-    let api = api(200, format!(r#"{{"credits": 5, "last_topup_at": "{sent}"}}"#));
+    let api = api(
+        200,
+        format!(r#"{{"credits": 5, "last_topup_at": "{sent}"}}"#),
+    );
     let run = run(ask(&api.url()).args(["--color", "always"]));
     let date = then.strftime("%Y-%m-%d %H:%M UTC \u{1b}[2m(3 days ago)\u{1b}[0m");
-    assert_eq!(run.stdout, format!("Credits      \u{1b}[1m5\u{1b}[0m\nLast top-up  {date}\n"));
+    assert_eq!(
+        run.stdout,
+        format!("Credits      \u{1b}[1m5\u{1b}[0m\nLast top-up  {date}\n")
+    );
 }
 
 #[test]
@@ -211,9 +265,14 @@ fn only_the_table_is_ever_coloured() {
     let api = api(200, r#"{"credits": 5}"#);
     for form in ["--json", "--plain", "--quiet"] {
         let mut command = ask(&api.url());
-        command.args(["--color", "always", "--min", "6", form]).env("CLICOLOR_FORCE", "1");
+        command
+            .args(["--color", "always", "--min", "6", form])
+            .env("CLICOLOR_FORCE", "1");
         let run = run(&mut command);
-        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{run:?}");
+        assert!(
+            !run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'),
+            "{run:?}"
+        );
     }
 }
 
@@ -231,9 +290,17 @@ fn on_a_terminal_the_table_is_coloured_unless_the_environment_or_the_flag_forbid
         ("", &[("TERM", "xterm"), ("NO_COLOR", "1")], PLAIN),
         ("", &[("TERM", "dumb")], PLAIN),
         ("--color never", &[("TERM", "xterm")], PLAIN),
-        ("--color always", &[("TERM", "dumb"), ("NO_COLOR", "1")], BOLD),
+        (
+            "--color always",
+            &[("TERM", "dumb"), ("NO_COLOR", "1")],
+            BOLD,
+        ),
     ] {
         let run = run(on_terminal(&api.url(), flags).envs(variables.iter().copied()));
-        assert_eq!(run.stdout, expected.replace('\n', "\r\n"), "{flags} {variables:?}");
+        assert_eq!(
+            run.stdout,
+            expected.replace('\n', "\r\n"),
+            "{flags} {variables:?}"
+        );
     }
 }

@@ -39,10 +39,20 @@ fn ask_through(proxy: &str, server: &Server, trusted: &NamedTempFile) -> Command
 /// Expects that the proxy was sent nothing but TLS after its own handshake: neither the key nor the path.
 #[track_caller]
 fn expect_only_tls(seen: &Seen) {
-    assert_eq!(seen.sent.first(), Some(&0x16), "{}", seen.sent.escape_ascii());
+    assert_eq!(
+        seen.sent.first(),
+        Some(&0x16),
+        "{}",
+        seen.sent.escape_ascii()
+    );
     for secret in [KEY, "Bearer", "/api/credits"] {
         assert!(!seen.asked.contains(secret), "{}", seen.asked);
-        assert!(!seen.sent.windows(secret.len()).any(|part| part == secret.as_bytes()));
+        assert!(
+            !seen
+                .sent
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes())
+        );
     }
 }
 
@@ -53,7 +63,10 @@ fn expect_proxy_error(proxy: &str, message: &str, hint: Option<&str>, retryable:
     // The user name and password are not shown.
     let (scheme, address) = proxy.split_once("://").unwrap();
     let address = address.rsplit('@').next().unwrap();
-    let message = message.replace("{}", &format!("the proxy {scheme}://{address} (from HTTPS_PROXY)"));
+    let message = message.replace(
+        "{}",
+        &format!("the proxy {scheme}://{address} (from HTTPS_PROXY)"),
+    );
     let message = message.replace("SERVER", &tls::name(&server));
     let mut command = ask_through(proxy, &server, &trusted);
     let error = expect_error(&mut command, 7, "network", &message, hint);
@@ -69,7 +82,11 @@ fn an_http_proxy_makes_the_connection_and_sees_only_tls() {
     let (seen, target) = (proxy.next(), tls::name(&server));
     let start = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
     assert!(seen.asked.starts_with(&start), "{}", seen.asked);
-    assert!(!seen.asked.to_lowercase().contains("authorization"), "{}", seen.asked);
+    assert!(
+        !seen.asked.to_lowercase().contains("authorization"),
+        "{}",
+        seen.asked
+    );
     expect_only_tls(&seen);
 }
 
@@ -80,8 +97,14 @@ fn a_user_name_and_password_reach_the_proxy_decoded_and_nobody_else() {
     let url = format!("http://{ENCODED}@{}", proxy.address);
     let stderr = expect_balance(ask_through(&url, &server, &trusted).arg("--verbose"));
     let asked = proxy.next().asked;
-    assert!(asked.contains(&format!("\r\nProxy-Authorization: {BASIC}\r\n")), "{asked}");
-    let line = format!("* using the proxy http://{} (from HTTPS_PROXY)\n", proxy.address);
+    assert!(
+        asked.contains(&format!("\r\nProxy-Authorization: {BASIC}\r\n")),
+        "{asked}"
+    );
+    let line = format!(
+        "* using the proxy http://{} (from HTTPS_PROXY)\n",
+        proxy.address
+    );
     assert!(stderr.contains(&line), "{stderr}");
     for secret in [USER, PASSWORD, "us%20er", "p%40ss", "dXMg"] {
         assert!(!stderr.contains(secret), "{stderr}");
@@ -93,15 +116,24 @@ fn a_user_name_and_password_reach_the_proxy_decoded_and_nobody_else() {
 fn a_percent_sign_is_decoded_once() {
     let (server, trusted) = trusted_api();
     let proxy = proxy::http(server.address, ESTABLISHED);
-    expect_balance(&mut ask_through(&format!("http://a:%2540@{}", proxy.address), &server, &trusted));
+    expect_balance(&mut ask_through(
+        &format!("http://a:%2540@{}", proxy.address),
+        &server,
+        &trusted,
+    ));
     let asked = proxy.next().asked;
     // printf 'a:%%40' | base64
-    assert!(asked.contains("\r\nProxy-Authorization: Basic YTolNDA=\r\n"), "{asked}");
+    assert!(
+        asked.contains("\r\nProxy-Authorization: Basic YTolNDA=\r\n"),
+        "{asked}"
+    );
 }
 
 #[test]
 fn every_2xx_answer_is_a_connection() {
-    let many = (0..100).map(|n| format!("X-Header-{n}: {n}\r\n")).collect::<String>();
+    let many = (0..100)
+        .map(|n| format!("X-Header-{n}: {n}\r\n"))
+        .collect::<String>();
     for answer in [
         "HTTP/1.0 200\r\n\r\n".to_owned(),
         "HTTP/1.0 200 OK\r\nProxy-agent: old/1.0\r\n\r\n".to_owned(),
@@ -126,7 +158,11 @@ fn an_answer_in_single_bytes_is_a_connection() {
             std::thread::sleep(Duration::from_millis(2));
         }
         let socket = stream.try_clone().unwrap();
-        let _ = crate::common::server::relay(stream, &socket, std::net::TcpStream::connect(target).unwrap());
+        let _ = crate::common::server::relay(
+            stream,
+            &socket,
+            std::net::TcpStream::connect(target).unwrap(),
+        );
     });
     expect_balance(&mut ask_through(&proxy.url(), &server, &trusted));
 }
@@ -134,18 +170,28 @@ fn an_answer_in_single_bytes_is_a_connection() {
 #[test]
 fn what_follows_the_proxys_answer_belongs_to_tls() {
     let (server, trusted) = (Server::silent(), Authority::new().file());
-    let proxy =
-        Server::sending(format!("{ESTABLISHED}HTTP/1.1 200 OK\r\n\r\n<html>Log in to the hotel's network"));
+    let proxy = Server::sending(format!(
+        "{ESTABLISHED}HTTP/1.1 200 OK\r\n\r\n<html>Log in to the hotel's network"
+    ));
     let message = format!("{} does not speak TLS on this port", tls::name(&server));
-    let hint = Some("a login page of the network may be in the way, or the port is one for plain http");
-    expect_error(&mut ask_through(&proxy.url(), &server, &trusted), 7, "tls", &message, hint);
+    let hint =
+        Some("a login page of the network may be in the way, or the port is one for plain http");
+    expect_error(
+        &mut ask_through(&proxy.url(), &server, &trusted),
+        7,
+        "tls",
+        &message,
+        hint,
+    );
 }
 
 #[test]
 fn a_proxy_that_wants_a_login_says_so() {
     let hint = Some("put them into the proxy's URL: http://user:password@host:port");
     let answer = |offers: &str| {
-        format!("HTTP/1.1 407 Proxy Authentication Required\r\n{offers}Content-Length: 5\r\n\r\nno!!!")
+        format!(
+            "HTTP/1.1 407 Proxy Authentication Required\r\n{offers}Content-Length: 5\r\n\r\nno!!!"
+        )
     };
     let basic = "Proxy-Authenticate: NTLM\r\nProxy-Authenticate: basic realm=\"x\"\r\n";
     let ntlm = "Proxy-Authenticate: NTLM\r\nProxy-Authenticate: Negotiate\r\n";
@@ -161,7 +207,12 @@ fn a_proxy_that_wants_a_login_says_so() {
         (ntlm, "user:wrong@", unsupported, None),
     ] {
         let proxy = Server::sending(answer(offers));
-        expect_proxy_error(&format!("http://{login}{}", proxy.address), message, hint, false);
+        expect_proxy_error(
+            &format!("http://{login}{}", proxy.address),
+            message,
+            hint,
+            false,
+        );
     }
 }
 
@@ -177,7 +228,9 @@ fn a_proxy_that_refuses_is_worth_another_try_after_429_and_5xx_only() {
         ("502 Bad Gateway", true),
         ("503 Service Unavailable", true),
     ] {
-        let proxy = Server::sending(format!("HTTP/1.1 {status}\r\nLocation: http://x/\r\n\r\n<html>"));
+        let proxy = Server::sending(format!(
+            "HTTP/1.1 {status}\r\nLocation: http://x/\r\n\r\n<html>"
+        ));
         let message = format!("{{}} refused the connection (HTTP {})", &status[..3]);
         expect_proxy_error(&proxy.url(), &message, None, retryable);
     }
@@ -186,11 +239,26 @@ fn a_proxy_that_refuses_is_worth_another_try_after_429_and_5xx_only() {
 #[test]
 fn a_proxy_that_does_not_answer_in_http_is_named() {
     let too_many_lines = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: x\r\n".repeat(1_000));
-    for answer in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 OK\r\n\r\n", "\u{5}\u{0}\r\n", &too_many_lines] {
-        expect_proxy_error(&Server::sending(answer).url(), "{} did not answer in HTTP", None, false);
+    for answer in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 OK\r\n\r\n",
+        "\u{5}\u{0}\r\n",
+        &too_many_lines,
+    ] {
+        expect_proxy_error(
+            &Server::sending(answer).url(),
+            "{} did not answer in HTTP",
+            None,
+            false,
+        );
     }
     let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000));
-    expect_proxy_error(&Server::sending(endless).url(), "the answer of {} is too long", None, false);
+    expect_proxy_error(
+        &Server::sending(endless).url(),
+        "the answer of {} is too long",
+        None,
+        false,
+    );
 }
 
 #[test]
@@ -207,19 +275,38 @@ fn a_proxy_that_is_not_there_or_resets_the_connection_is_named() {
     for scheme in ["http", "https", "socks4a", "socks5h"] {
         let dead = DeadPort::new();
         let url = format!("{scheme}://{}", dead.address);
-        expect_proxy_error(&url, "could not connect to {}: connection refused", None, true);
+        expect_proxy_error(
+            &url,
+            "could not connect to {}: connection refused",
+            None,
+            true,
+        );
     }
     for (scheme, message) in [
-        ("http", "the connection to {} was lost: connection reset by peer"),
-        ("socks4a", "could not connect to {}: connection reset by peer"),
-        ("socks5h", "could not connect to {}: connection reset by peer"),
+        (
+            "http",
+            "the connection to {} was lost: connection reset by peer",
+        ),
+        (
+            "socks4a",
+            "could not connect to {}: connection reset by peer",
+        ),
+        (
+            "socks5h",
+            "could not connect to {}: connection reset by peer",
+        ),
     ] {
         let proxy = Server::new(|stream| {
             let _ = stream.peek(&mut [0]);
             crate::common::server::reset_on_close(&stream);
             String::new()
         });
-        expect_proxy_error(&format!("{scheme}://{}", proxy.address), message, None, true);
+        expect_proxy_error(
+            &format!("{scheme}://{}", proxy.address),
+            message,
+            None,
+            true,
+        );
     }
 }
 
@@ -231,10 +318,13 @@ fn a_proxy_that_cannot_be_resolved_is_named() {
     for variable in ["HTTPS_PROXY", "ALL_PROXY"] {
         for scheme in ["http", "https", "socks4", "socks4a", "socks5", "socks5h"] {
             let mut command = ask("https://127.0.0.1:1");
-            command.env("SSL_CERT_FILE", trusted.path()).env(variable, format!("{scheme}://{name}:1"));
+            command
+                .env("SSL_CERT_FILE", trusted.path())
+                .env(variable, format!("{scheme}://{name}:1"));
             let error = expect_json_error(&mut command, 7, "network");
             let message = error["message"].as_str().unwrap();
-            let start = format!("could not resolve the proxy {scheme}://{name}:1 (from {variable}): ");
+            let start =
+                format!("could not resolve the proxy {scheme}://{name}:1 (from {variable}): ");
             assert!(message.starts_with(&start), "{message}");
             assert_eq!(error["retryable"], true);
         }
@@ -249,7 +339,12 @@ fn an_https_proxy_is_spoken_to_in_tls_and_sees_only_tls_inside_it() {
     let url = format!("https://{ENCODED}@localhost:{}", proxy.address.port());
     expect_balance(&mut ask_through(&url, &server, &authority.file()));
     let seen = proxy.next();
-    assert!(seen.asked.contains(&format!("\r\nProxy-Authorization: {BASIC}\r\n")), "{}", seen.asked);
+    assert!(
+        seen.asked
+            .contains(&format!("\r\nProxy-Authorization: {BASIC}\r\n")),
+        "{}",
+        seen.asked
+    );
     expect_only_tls(&seen);
 }
 
@@ -260,7 +355,11 @@ fn the_certificate_of_an_https_proxy_is_verified() {
     let other_name = authority.sign(&params(&["other.example"], |_| {}));
     let unknown_issuer = Authority::named("Unknown").good();
     for (identity, problem, hint) in [
-        (other_name, "is for another name", "check --api-url, CLADO_API_URL or, for a proxy, its variable"),
+        (
+            other_name,
+            "is for another name",
+            "check --api-url, CLADO_API_URL or, for a proxy, its variable",
+        ),
         (
             unknown_issuer,
             "is self-signed or from an unknown issuer",
@@ -306,8 +405,15 @@ fn a_proxy_that_is_not_an_https_proxy_does_not_speak_tls() {
     });
     let url = format!("https://{}", proxy.address);
     let message = format!("the proxy {url} (from HTTPS_PROXY) does not speak TLS on this port");
-    let hint = Some("a login page of the network may be in the way, or the port is one for plain http");
-    expect_error(&mut ask_through(&url, &server, &trusted), 7, "tls", &message, hint);
+    let hint =
+        Some("a login page of the network may be in the way, or the port is one for plain http");
+    expect_error(
+        &mut ask_through(&url, &server, &trusted),
+        7,
+        "tls",
+        &message,
+        hint,
+    );
     server.expect_no_request();
 }
 
@@ -324,13 +430,21 @@ fn a_socks_proxy_is_given_a_name_or_an_address_as_its_scheme_says() {
     ] {
         let (server, trusted) = trusted_api();
         let proxy = proxy::socks(server.address, password);
-        let login = if password.is_some() { format!("{ENCODED}@") } else { String::new() };
+        let login = if password.is_some() {
+            format!("{ENCODED}@")
+        } else {
+            String::new()
+        };
         let url = format!("{scheme}://{login}{}", proxy.address);
         expect_balance(&mut ask_through(&url, &server, &trusted));
         let seen = proxy.next();
         // The local resolver may prefer IPv6, where the version allows it.
         let asked = seen.asked.replace(" ::1:", " 127.0.0.1:");
-        assert_eq!(asked, format!("{target}:{}", server.address.port()), "{scheme}");
+        assert_eq!(
+            asked,
+            format!("{target}:{}", server.address.port()),
+            "{scheme}"
+        );
         expect_only_tls(&seen);
     }
 }
@@ -339,7 +453,10 @@ fn a_socks_proxy_is_given_a_name_or_an_address_as_its_scheme_says() {
 fn a_name_that_does_not_exist_here_is_resolved_by_a_socks4a_or_socks5h_proxy() {
     let authority = Authority::new();
     let trusted = authority.file();
-    for (scheme, target) in [("socks4a", "socks4 api.invalid"), ("socks5h", "socks5 nobody api.invalid")] {
+    for (scheme, target) in [
+        ("socks4a", "socks4 api.invalid"),
+        ("socks5h", "socks5 nobody api.invalid"),
+    ] {
         let server = tls::api(config(authority.sign(&params(&["api.invalid"], |_| {}))));
         let proxy = proxy::socks(server.address, None);
         let mut command = ask("https://api.invalid");
@@ -369,7 +486,9 @@ fn a_server_with_only_ipv6_addresses_cannot_be_reached_through_socks4() {
     let trusted = Authority::new().file();
     let proxy = Server::silent();
     let mut command = ask("https://[2001:db8::1]");
-    command.env("SSL_CERT_FILE", trusted.path()).env("HTTPS_PROXY", format!("socks4://{}", proxy.address));
+    command
+        .env("SSL_CERT_FILE", trusted.path())
+        .env("HTTPS_PROXY", format!("socks4://{}", proxy.address));
     let message = "could not resolve [2001:db8::1]: it has no usable address";
     let error = expect_error(&mut command, 7, "network", message, None);
     assert_eq!(error["retryable"], false);
@@ -380,19 +499,44 @@ fn a_server_with_only_ipv6_addresses_cannot_be_reached_through_socks4() {
 fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
     const LOGIN: &str = "{} wants another user name or password";
     const CASES: &[(&str, &[&[u8]], &str, bool)] = &[
-        ("socks5h", &[b"\x05\x00", b"\x05\x01\x00\x01\0\0\0\0\0\0"], "general SOCKS server failure", true),
+        (
+            "socks5h",
+            &[b"\x05\x00", b"\x05\x01\x00\x01\0\0\0\0\0\0"],
+            "general SOCKS server failure",
+            true,
+        ),
         (
             "socks5h",
             &[b"\x05\x00", b"\x05\x02\x00\x01\0\0\0\0\0\0"],
             "connection not allowed by ruleset",
             false,
         ),
-        ("socks5h", &[b"\x05\x00", b"\x05\x04\x00\x01\0\0\0\0\0\0"], "host unreachable", true),
-        ("socks5h", &[b"\x05\x00", b"\x05\x05\x00\x01\0\0\0\0\0\0"], "connection refused", true),
-        ("socks5h", &[b"\x05\x00", b"\x05\x07\x00\x01\0\0\0\0\0\0"], "command not supported", false),
+        (
+            "socks5h",
+            &[b"\x05\x00", b"\x05\x04\x00\x01\0\0\0\0\0\0"],
+            "host unreachable",
+            true,
+        ),
+        (
+            "socks5h",
+            &[b"\x05\x00", b"\x05\x05\x00\x01\0\0\0\0\0\0"],
+            "connection refused",
+            true,
+        ),
+        (
+            "socks5h",
+            &[b"\x05\x00", b"\x05\x07\x00\x01\0\0\0\0\0\0"],
+            "command not supported",
+            false,
+        ),
         ("socks5h", &[b"\x05\xff"], LOGIN, false),
         ("socks5h", &[b"\x05\x02", b"\x01\x01"], LOGIN, false),
-        ("socks4a", &[b"\x00\x5b\0\0\0\0\0\0"], "request rejected or failed", true),
+        (
+            "socks4a",
+            &[b"\x00\x5b\0\0\0\0\0\0"],
+            "request rejected or failed",
+            true,
+        ),
     ];
     for (scheme, answers, reason, retryable) in CASES {
         let proxy = answering_in_turn(answers);
@@ -443,12 +587,22 @@ fn plain_http_never_goes_through_a_proxy() {
         let url = format!("{scheme}://{}", proxy.address);
         let mut command = ask(&api.url());
         command.arg("--verbose");
-        for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        for variable in [
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+        ] {
             command.env(variable, &url);
         }
         let stderr = expect_balance(&mut command);
         assert!(stderr.contains("* proxy: none\n"), "{stderr}");
-        assert!(proxy.finish().is_empty(), "{scheme}: there was a connection");
+        assert!(
+            proxy.finish().is_empty(),
+            "{scheme}: there was a connection"
+        );
     }
 }
 
@@ -457,8 +611,11 @@ fn http_proxy_is_not_read() {
     let (server, trusted) = trusted_api();
     for value in ["http://127.0.0.1:1", "not a proxy: "] {
         for variable in ["http_proxy", "HTTP_PROXY"] {
-            let stderr =
-                expect_balance(ask_trusting(&server, &trusted).env(variable, value).arg("--verbose"));
+            let stderr = expect_balance(
+                ask_trusting(&server, &trusted)
+                    .env(variable, value)
+                    .arg("--verbose"),
+            );
             assert!(stderr.contains("* proxy: none\n"), "{stderr}");
         }
     }
@@ -470,7 +627,11 @@ fn a_value_that_cannot_be_used_is_an_error_that_does_not_show_it() {
     let trusted = Authority::new().file();
     for variable in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         // On Windows the two cases are one variable.
-        let shown = if cfg!(windows) { variable.to_uppercase() } else { variable.to_owned() };
+        let shown = if cfg!(windows) {
+            variable.to_uppercase()
+        } else {
+            variable.to_owned()
+        };
         for (value, problem) in [
             (
                 "http://user:S3cret/x@127.0.0.1:1",
@@ -480,7 +641,10 @@ fn a_value_that_cannot_be_used_is_an_error_that_does_not_show_it() {
                 "ftp://user:S3cret@127.0.0.1:1",
                 "its scheme is not http, https, socks4, socks4a, socks5 or socks5h",
             ),
-            ("http://user:S3cret%0a@127.0.0.1:1", "its user name or password is not text"),
+            (
+                "http://user:S3cret%0a@127.0.0.1:1",
+                "its user name or password is not text",
+            ),
         ] {
             let server = Server::silent();
             let mut command = ask_trusting(&server, &trusted);
@@ -509,9 +673,11 @@ fn a_blank_variable_counts_as_unset() {
 fn a_host_in_no_proxy_is_reached_directly() {
     let (server, trusted) = trusted_api();
     let dead = DeadPort::new();
-    for (variable, list) in
-        [("NO_PROXY", "localhost"), ("no_proxy", "example.com, LOCALHOST"), ("NO_PROXY", "*")]
-    {
+    for (variable, list) in [
+        ("NO_PROXY", "localhost"),
+        ("no_proxy", "example.com, LOCALHOST"),
+        ("NO_PROXY", "*"),
+    ] {
         let mut command = ask_through(&format!("http://{}", dead.address), &server, &trusted);
         let stderr = expect_balance(command.env(variable, list).arg("--verbose"));
         assert!(stderr.contains("* proxy: none\n"), "{stderr}");
@@ -569,16 +735,46 @@ fn the_proxy_is_the_one_that_curl_uses() {
         row(vec![format!("https_proxy=socks5://{a}")], "a"),
         row(vec![format!("https_proxy=socks5h://user:pass@{a}")], "a"),
         // Which variable counts.
-        row(vec![format!("https_proxy={a}"), format!("HTTPS_PROXY={b}")], "a"),
-        row(vec![format!("HTTPS_PROXY={a}"), format!("all_proxy={b}")], "a"),
-        row(vec![format!("all_proxy={a}"), format!("ALL_PROXY={b}")], "a"),
-        row(vec![String::from("https_proxy="), format!("HTTPS_PROXY={b}")], "b"),
-        row(vec![String::from("HTTPS_PROXY="), format!("ALL_PROXY={b}")], "b"),
-        row(vec![format!("http_proxy={a}"), format!("HTTP_PROXY={b}")], "direct"),
+        row(
+            vec![format!("https_proxy={a}"), format!("HTTPS_PROXY={b}")],
+            "a",
+        ),
+        row(
+            vec![format!("HTTPS_PROXY={a}"), format!("all_proxy={b}")],
+            "a",
+        ),
+        row(
+            vec![format!("all_proxy={a}"), format!("ALL_PROXY={b}")],
+            "a",
+        ),
+        row(
+            vec![String::from("https_proxy="), format!("HTTPS_PROXY={b}")],
+            "b",
+        ),
+        row(
+            vec![String::from("HTTPS_PROXY="), format!("ALL_PROXY={b}")],
+            "b",
+        ),
+        row(
+            vec![format!("http_proxy={a}"), format!("HTTP_PROXY={b}")],
+            "direct",
+        ),
         // Values that can't be used.
-        row(vec![String::from("https_proxy=http://127.0.0.1:99999")], "none"),
-        row(vec![String::from("https_proxy=http://127.0.0.1:abc")], "none"),
-        row(vec![String::from("https_proxy=http://127.0.0.1:"), format!("ALL_PROXY={b}")], "none"),
+        row(
+            vec![String::from("https_proxy=http://127.0.0.1:99999")],
+            "none",
+        ),
+        row(
+            vec![String::from("https_proxy=http://127.0.0.1:abc")],
+            "none",
+        ),
+        row(
+            vec![
+                String::from("https_proxy=http://127.0.0.1:"),
+                format!("ALL_PROXY={b}"),
+            ],
+            "none",
+        ),
         row(vec![format!("https_proxy=ftp://{a}")], "none"),
         row(vec![format!("https_proxy=socks6://{a}")], "none"),
         row(vec![format!("https_proxy=http://user:p/ss@{a}")], "none"),
@@ -598,24 +794,59 @@ fn the_proxy_is_the_one_that_curl_uses() {
         row(proxied("NO_PROXY=sub.localhost"), "a"),
         row(proxied("NO_PROXY=127.0.0.1"), "a"),
         row(proxied(&format!("NO_PROXY=localhost:{port}")), "a"),
-        row([proxied("no_proxy=a.example"), proxied("NO_PROXY=localhost")].concat(), "a"),
-        row([proxied("no_proxy="), proxied("NO_PROXY=localhost")].concat(), "direct"),
+        row(
+            [proxied("no_proxy=a.example"), proxied("NO_PROXY=localhost")].concat(),
+            "a",
+        ),
+        row(
+            [proxied("no_proxy="), proxied("NO_PROXY=localhost")].concat(),
+            "direct",
+        ),
         // Exceptions for an address.
         (&address, proxied("NO_PROXY=127.0.0.1"), "direct", None),
         (&address, proxied("NO_PROXY=127.0.0.0/8"), "direct", None),
         (&address, proxied("NO_PROXY=127.0.0.2/31"), "a", None),
-        (&address, proxied("NO_PROXY=10.0.0.0/8, 127.1.2.3/8"), "direct", None),
+        (
+            &address,
+            proxied("NO_PROXY=10.0.0.0/8, 127.1.2.3/8"),
+            "direct",
+            None,
+        ),
         (&address, proxied("NO_PROXY=localhost"), "a", None),
         (&address, proxied("NO_PROXY=0.0.1"), "a", None),
-        (&address, proxied(&format!("NO_PROXY=127.0.0.1:{port}")), "a", None),
+        (
+            &address,
+            proxied(&format!("NO_PROXY=127.0.0.1:{port}")),
+            "a",
+            None,
+        ),
         // Differences. curl ignores a path, but it may be part of a password that is not percent-encoded.
-        (&name, vec![format!("https_proxy=http://{a}/path")], "none", Some("a")),
-        (&name, vec![format!("https_proxy=http://user:p@ss@{a}")], "a", Some("none")),
-        (&name, vec![format!("https_proxy= http://{a} ")], "a", Some("none")),
+        (
+            &name,
+            vec![format!("https_proxy=http://{a}/path")],
+            "none",
+            Some("a"),
+        ),
+        (
+            &name,
+            vec![format!("https_proxy=http://user:p@ss@{a}")],
+            "a",
+            Some("none"),
+        ),
+        (
+            &name,
+            vec![format!("https_proxy= http://{a} ")],
+            "a",
+            Some("none"),
+        ),
         (&name, proxied("NO_PROXY=*.localhost"), "direct", Some("a")),
     ];
     let route = |mut command: std::process::Command, variables: &[String]| {
-        command.envs(variables.iter().filter_map(|variable| variable.split_once('=')));
+        command.envs(
+            variables
+                .iter()
+                .filter_map(|variable| variable.split_once('=')),
+        );
         command.output().unwrap();
         let all: Vec<_> = connections.try_iter().collect();
         assert!(all.len() <= 1, "{command:?} connected to {all:?}");
@@ -623,12 +854,20 @@ fn the_proxy_is_the_one_that_curl_uses() {
     };
     let has_curl = has_program("curl");
     for (url, variables, expected, expected_of_curl) in rows {
-        assert_eq!(route(std_command(&ask(url)), &variables), expected, "{url} {variables:?}");
+        assert_eq!(
+            route(std_command(&ask(url)), &variables),
+            expected,
+            "{url} {variables:?}"
+        );
         if has_curl {
             let mut curl = std::process::Command::new("curl");
             curl.env_clear().args(["-q", "-s", "-m", "20", url]);
             let expected = expected_of_curl.unwrap_or(expected);
-            assert_eq!(route(curl, &variables), expected, "curl: {url} {variables:?}");
+            assert_eq!(
+                route(curl, &variables),
+                expected,
+                "curl: {url} {variables:?}"
+            );
         }
     }
 }

@@ -9,9 +9,21 @@ use crate::common::{KEY, api, ask, expect_balance, expect_error, run};
 #[track_caller]
 fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
     let api = api(200, body);
-    let hint = format!("check --api-url or CLADO_API_URL; the request went to {}/api/credits", api.url());
-    let message = format!("{} (HTTP 200)", message.replace("HOST", &api.host_with_port()));
-    let error = expect_error(&mut ask(&api.url()), 8, "unexpected_reply", &message, Some(&hint));
+    let hint = format!(
+        "check --api-url or CLADO_API_URL; the request went to {}/api/credits",
+        api.url()
+    );
+    let message = format!(
+        "{} (HTTP 200)",
+        message.replace("HOST", &api.host_with_port())
+    );
+    let error = expect_error(
+        &mut ask(&api.url()),
+        8,
+        "unexpected_reply",
+        &message,
+        Some(&hint),
+    );
     assert_eq!(error["status"], 200);
 }
 
@@ -41,7 +53,10 @@ fn every_integer_is_read_exactly() {
     ] {
         let api = api(200, format!(r#"{{"credits": {sent}}}"#));
         let run = run(ask(&api.url()).arg("--plain"));
-        assert_eq!((run.code, run.stdout, run.stderr), (Some(0), format!("{number}\n"), String::new()));
+        assert_eq!(
+            (run.code, run.stdout, run.stderr),
+            (Some(0), format!("{number}\n"), String::new())
+        );
     }
 }
 
@@ -64,7 +79,13 @@ fn a_balance_that_is_not_an_integer_in_range_is_refused() {
         let body = format!(r#"{{"credits": {credits}}}"#);
         expect_unreadable(body, "the reply has no integer \"credits\" field");
     }
-    for credits in ["9223372036854775808", "-9223372036854775809", "1e19", "1e400", "-1e400"] {
+    for credits in [
+        "9223372036854775808",
+        "-9223372036854775809",
+        "1e19",
+        "1e400",
+        "-1e400",
+    ] {
         let body = format!(r#"{{"credits": {credits}}}"#);
         expect_unreadable(body, "the \"credits\" field of the reply is out of range");
     }
@@ -110,9 +131,11 @@ fn a_body_without_a_balance_is_refused_with_the_reason() {
 
 #[test]
 fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
-    for body in
-        [&b"{\"credits\": 1, \"note\": \"\xff\"}"[..], b"{\"credits\": 1, \"\xff\": 1}", b"\xff\xfe{\x00"]
-    {
+    for body in [
+        &b"{\"credits\": 1, \"note\": \"\xff\"}"[..],
+        b"{\"credits\": 1, \"\xff\": 1}",
+        b"\xff\xfe{\x00",
+    ] {
         expect_unreadable(body, "the reply is not JSON");
     }
 }
@@ -180,17 +203,31 @@ fn a_web_page_is_never_shown() {
 #[test]
 fn at_most_200_characters_of_a_message_are_shown() {
     let x = |length| "x".repeat(length);
-    expect_message(format!(r#"{{"detail": "{}"}}"#, x(200)), &format!(": {}", x(200)));
-    expect_message(format!(r#"{{"detail": "{}"}}"#, x(201)), &format!(": {}…", x(199)));
+    expect_message(
+        format!(r#"{{"detail": "{}"}}"#, x(200)),
+        &format!(": {}", x(200)),
+    );
+    expect_message(
+        format!(r#"{{"detail": "{}"}}"#, x(201)),
+        &format!(": {}…", x(199)),
+    );
     expect_message(x(300_000), &format!(": {}…", x(199)));
     expect_message("ü".repeat(201), &format!(": {}…", "ü".repeat(199)));
     // What escapes add counts too.
-    expect_message("\u{1b}".repeat(40), &format!(": {}\\…", r"\u{1b}".repeat(33)));
+    expect_message(
+        "\u{1b}".repeat(40),
+        &format!(": {}\\…", r"\u{1b}".repeat(33)),
+    );
 }
 
 #[test]
 fn binary_junk_is_not_shown() {
-    expect_message((0..300_000u32).map(|n| (n * 7 % 256) as u8).collect::<Vec<u8>>(), "");
+    expect_message(
+        (0..300_000u32)
+            .map(|n| (n * 7 % 256) as u8)
+            .collect::<Vec<u8>>(),
+        "",
+    );
 }
 
 #[test]
@@ -205,7 +242,10 @@ fn text_in_any_script_stays_readable() {
         "キーが無効です",
         r#"it's "plain" \ text"#,
     ] {
-        expect_message(serde_json::json!({ "detail": text }).to_string(), &format!(": {text}"));
+        expect_message(
+            serde_json::json!({ "detail": text }).to_string(),
+            &format!(": {text}"),
+        );
         let body = serde_json::json!({ "credits": 5, "last_topup_at": text }).to_string();
         let run = run(&mut ask(&api(200, body).url()));
         assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {text}\n"));
@@ -213,8 +253,10 @@ fn text_in_any_script_stays_readable() {
 }
 
 /// What could fool a terminal, a log viewer or a reader: ESC, C1, bidirectional marks, line ends, zero width.
-const HOSTILE: &str = "a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\0\r\nb";
-const HARMLESS: &str = r"a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\u{0}\r\nb";
+const HOSTILE: &str =
+    "a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\0\r\nb";
+const HARMLESS: &str =
+    r"a\u{1b}[2J\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}\u{0}\r\nb";
 
 #[test]
 fn hostile_characters_are_escaped() {
@@ -227,13 +269,17 @@ fn hostile_characters_are_escaped() {
     expect_message(format!(r#"{{"error": {{"message": {json}}}}}"#), &shown);
     let date = api(200, format!(r#"{{"credits": 5, "last_topup_at": {json}}}"#));
     let run = run(&mut ask(&date.url()));
-    assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {HARMLESS}\n"));
+    assert_eq!(
+        run.stdout,
+        format!("Credits      5\nLast top-up  {HARMLESS}\n")
+    );
 }
 
 #[test]
 fn an_error_reply_that_is_cut_short_still_counts_by_its_status() {
-    let server =
-        Server::sending("HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n{\"detail\": \"Inv");
+    let server = Server::sending(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n{\"detail\": \"Inv",
+    );
     let hint = Some("the key came from CLADO_API_KEY");
     let message = "the API key was rejected (HTTP 401)";
     expect_error(&mut ask(&server.url()), 3, "unauthorized", message, hint);
@@ -245,12 +291,23 @@ fn a_redirect_is_reported_and_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let mut server = mockito::Server::new();
         let target = format!("{}/next", elsewhere.url());
-        let mock = server.mock("GET", "/api/credits").with_status(status).with_header("location", &target);
+        let mock = server
+            .mock("GET", "/api/credits")
+            .with_status(status)
+            .with_header("location", &target);
         mock.create();
         let host = server.host_with_port();
         let message = format!("{host} redirected to {target} (HTTP {status}), not followed");
-        let hint = format!("check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits");
-        expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, Some(&hint));
+        let hint = format!(
+            "check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits"
+        );
+        expect_error(
+            &mut ask(&server.url()),
+            8,
+            "unexpected_reply",
+            &message,
+            Some(&hint),
+        );
     }
     elsewhere.expect_no_request();
 }
@@ -258,12 +315,20 @@ fn a_redirect_is_reported_and_not_followed() {
 #[test]
 fn the_target_of_a_redirect_is_shown_without_the_key_and_escaped() {
     let location = format!("https://x.example/?k={KEY}\u{202e}");
-    let server =
-        Server::sending(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"));
+    let server = Server::sending(format!(
+        "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    ));
     let (host, shown) = (server.address, r"https://x.example/?k=(redacted)\u{202e}");
     let message = format!("{host} redirected to {shown} (HTTP 302), not followed");
-    let hint = format!("check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits");
-    expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, Some(&hint));
+    let hint =
+        format!("check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits");
+    expect_error(
+        &mut ask(&server.url()),
+        8,
+        "unexpected_reply",
+        &message,
+        Some(&hint),
+    );
 }
 
 #[test]
@@ -271,20 +336,51 @@ fn the_wait_after_a_429_is_shown_and_not_slept() {
     for (header, body, wait) in [
         ("", r#"{"error": "slow down", "retry_after": 60}"#, Some(60)),
         ("", r#"{"error": "slow down", "retry_after": 1}"#, Some(1)),
-        ("", r#"{"error": "slow down", "retry_after": "60"}"#, Some(60)),
+        (
+            "",
+            r#"{"error": "slow down", "retry_after": "60"}"#,
+            Some(60),
+        ),
         ("7", r#"{"error": "slow down"}"#, Some(7)),
-        ("7", r#"{"error": "slow down", "retry_after": 60}"#, Some(60)),
-        ("7", r#"{"error": "slow down", "retry_after": null}"#, Some(7)),
+        (
+            "7",
+            r#"{"error": "slow down", "retry_after": 60}"#,
+            Some(60),
+        ),
+        (
+            "7",
+            r#"{"error": "slow down", "retry_after": null}"#,
+            Some(7),
+        ),
         ("", r#"{"error": "slow down", "retry_after": 0}"#, None),
         ("", r#"{"error": "slow down", "retry_after": -5}"#, None),
-        ("", r#"{"error": "slow down", "retry_after": 2300850892}"#, None),
+        (
+            "",
+            r#"{"error": "slow down", "retry_after": 2300850892}"#,
+            None,
+        ),
         ("0", r#"{"error": "slow down"}"#, None),
-        ("soon", r#"{"error": "slow down", "retry_after": null}"#, None),
-        ("Fri, 01 Jan 1999 00:00:00 GMT", r#"{"error": "slow down"}"#, None),
-        ("Thu, 01 Jan 2099 00:00:00 GMT", r#"{"error": "slow down"}"#, None),
+        (
+            "soon",
+            r#"{"error": "slow down", "retry_after": null}"#,
+            None,
+        ),
+        (
+            "Fri, 01 Jan 1999 00:00:00 GMT",
+            r#"{"error": "slow down"}"#,
+            None,
+        ),
+        (
+            "Thu, 01 Jan 2099 00:00:00 GMT",
+            r#"{"error": "slow down"}"#,
+            None,
+        ),
     ] {
         let mut server = mockito::Server::new();
-        let mock = server.mock("GET", "/api/credits").with_status(429).with_body(body);
+        let mock = server
+            .mock("GET", "/api/credits")
+            .with_status(429)
+            .with_body(body);
         // expect_error runs twice; a retry would be a third request.
         let mock = mock.with_header("retry-after", header).expect(2).create();
         let wait_text = match wait {
@@ -307,15 +403,25 @@ fn a_compressed_reply_is_refused_with_its_encoding() {
         ("Transfer-Encoding: gzip, chunked", "gzip, chunked"),
     ] {
         let server = Server::sending(format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n"));
-        let message = format!("the reply is compressed ({encoding}), which was not asked for (HTTP 200)");
-        expect_error(&mut ask(&server.url()), 8, "unexpected_reply", &message, None);
+        let message =
+            format!("the reply is compressed ({encoding}), which was not asked for (HTTP 200)");
+        expect_error(
+            &mut ask(&server.url()),
+            8,
+            "unexpected_reply",
+            &message,
+            None,
+        );
     }
 }
 
 /// A balance of this length in bytes.
 fn balance_of_length(length: usize) -> String {
     let frame = r#"{"credits": 247, "pad": ""}"#.len();
-    format!(r#"{{"credits": 247, "pad": "{}"}}"#, "x".repeat(length - frame))
+    format!(
+        r#"{{"credits": 247, "pad": "{}"}}"#,
+        "x".repeat(length - frame)
+    )
 }
 
 #[test]
@@ -323,13 +429,24 @@ fn a_balance_of_64_kib_is_read_and_a_larger_one_is_refused() {
     expect_balance(&mut ask(&api(200, balance_of_length(64 << 10)).url()));
     let larger = api(200, balance_of_length((64 << 10) + 1));
     let message = "the reply is larger than 64 KiB (HTTP 200)";
-    expect_error(&mut ask(&larger.url()), 8, "unexpected_reply", message, None);
+    expect_error(
+        &mut ask(&larger.url()),
+        8,
+        "unexpected_reply",
+        message,
+        None,
+    );
 }
 
 #[test]
 fn an_error_body_is_read_to_64_kib_and_no_further() {
     let frame = r#"{"pad": "", "detail": "no luck"}"#.len();
-    let body = |length| format!(r#"{{"pad": "{}", "detail": "no luck"}}"#, "x".repeat(length - frame));
+    let body = |length| {
+        format!(
+            r#"{{"pad": "{}", "detail": "no luck"}}"#,
+            "x".repeat(length - frame)
+        )
+    };
     expect_message(body(64 << 10), ": no luck");
     expect_message(body((64 << 10) + 1), "");
 }

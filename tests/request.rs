@@ -17,7 +17,10 @@ const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
 #[test]
 fn the_request_is_one_get_with_four_headers() {
     let server = Server::sending(GOOD);
-    let (host, bearer) = (format!("host: {}", server.address), format!("authorization: Bearer {KEY}"));
+    let (host, bearer) = (
+        format!("host: {}", server.address),
+        format!("authorization: Bearer {KEY}"),
+    );
     let agent = concat!("user-agent: clado-credits/", env!("CARGO_PKG_VERSION"));
     ask(&server.url()).assert().code(0);
     let head = server.expect_one_request();
@@ -35,18 +38,39 @@ fn the_request_is_one_get_with_four_headers() {
 #[test]
 fn a_failure_is_not_tried_again() {
     for (what, reply, code) in [
-        ("429", "HTTP/1.1 429 Slow down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", 6),
+        (
+            "429",
+            "HTTP/1.1 429 Slow down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+            6,
+        ),
         ("500", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", 5),
-        ("502", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", 5),
-        ("503", "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", 5),
+        (
+            "502",
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+            5,
+        ),
+        (
+            "503",
+            "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+            5,
+        ),
         ("no reply", "", 7),
         ("half a head", "HTTP/1.1 200 OK\r\nContent-", 7),
-        ("half a body", "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"cred", 7),
+        (
+            "half a body",
+            "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"cred",
+            7,
+        ),
         ("not HTTP", "nonsense\r\n\r\n", 8),
     ] {
         let server = Server::sending(reply);
         let run = run(&mut ask(&server.url()));
-        assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{what}: {}", run.stderr);
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (Some(code), ""),
+            "{what}: {}",
+            run.stderr
+        );
         server.expect_one_request();
     }
 }
@@ -63,26 +87,44 @@ fn a_rate_limit_is_reported_without_waiting() {
     for seconds in [1, 600] {
         let body = format!(r#"{{"error": "Rate limit exceeded", "retry_after": {seconds}}}"#);
         let length = body.len();
-        let server =
-            Server::sending(format!("HTTP/1.1 429 Slow down\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let server = Server::sending(format!(
+            "HTTP/1.1 429 Slow down\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
         // The time limit is longer than the wait, so that it does not end one.
-        ask(&server.url()).args(["--timeout", "3600"]).assert().code(6).stdout("");
+        ask(&server.url())
+            .args(["--timeout", "3600"])
+            .assert()
+            .code(6)
+            .stdout("");
         server.expect_one_request();
     }
 }
 
 #[test]
 fn a_redirect_is_not_followed_to_the_same_host_and_port() {
-    for (status, absolute) in [(301, true), (302, true), (302, false), (303, true), (307, true), (308, false)]
-    {
+    for (status, absolute) in [
+        (301, true),
+        (302, true),
+        (302, false),
+        (303, true),
+        (307, true),
+        (308, false),
+    ] {
         let server = Server::replying(move |stream| {
-            let origin = stream.local_addr().map(|address| format!("http://{address}")).unwrap();
+            let origin = stream
+                .local_addr()
+                .map(|address| format!("http://{address}"))
+                .unwrap();
             let origin = if absolute { origin } else { String::new() };
             let head = format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {origin}/moved\r\n");
             write!(stream, "{head}Content-Length: 0\r\n\r\n").unwrap();
         });
         let (address, url) = (server.address, server.url());
-        let target = if absolute { format!("{url}/moved") } else { "/moved".to_owned() };
+        let target = if absolute {
+            format!("{url}/moved")
+        } else {
+            "/moved".to_owned()
+        };
         let run = run(&mut ask(&url));
         assert_eq!((run.code, run.stdout.as_str()), (Some(8), ""));
         assert_eq!(
@@ -101,7 +143,12 @@ fn a_path_in_the_url_is_kept() {
     for path in ["/v2", "/v2/", "/v2//"] {
         let server = Server::sending(GOOD);
         expect_balance(&mut ask(&format!("{}{path}", server.url())));
-        assert!(server.expect_one_request().starts_with("GET /v2/api/credits HTTP/1.1\r\n"), "{path}");
+        assert!(
+            server
+                .expect_one_request()
+                .starts_with("GET /v2/api/credits HTTP/1.1\r\n"),
+            "{path}"
+        );
     }
 }
 
@@ -121,38 +168,77 @@ fn a_blank_url_variable_counts_as_unset() {
         // Plain http would not go through a proxy: it is the default URL that is asked.
         let run = run(ask(blank).env("HTTPS_PROXY", &proxy));
         let message = format!("error: could not connect to the proxy {proxy} (from HTTPS_PROXY): ");
-        assert!(run.code == Some(7) && run.stderr.starts_with(&message), "{run:?}");
+        assert!(
+            run.code == Some(7) && run.stderr.starts_with(&message),
+            "{run:?}"
+        );
     }
 }
 
 #[test]
 fn a_bad_url_is_a_usage_error_that_does_not_show_it() {
     for (url, problem) in [
-        ("search.clado.ai", "not a URL such as https://host or https://host:port/prefix"),
+        (
+            "search.clado.ai",
+            "not a URL such as https://host or https://host:port/prefix",
+        ),
         ("ftp://host", "the scheme must be https"),
-        ("https://joe:hunter2@host", "user name and password are not allowed in it"),
-        ("https://host/?token=hunter2", "a query or fragment is not allowed in it"),
-        ("https://host/#hunter2", "a query or fragment is not allowed in it"),
+        (
+            "https://joe:hunter2@host",
+            "user name and password are not allowed in it",
+        ),
+        (
+            "https://host/?token=hunter2",
+            "a query or fragment is not allowed in it",
+        ),
+        (
+            "https://host/#hunter2",
+            "a query or fragment is not allowed in it",
+        ),
         (
             "http://search.clado.ai",
             "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])",
         ),
-        ("https://host:99999", "its port is not a number from 1 to 65535"),
+        (
+            "https://host:99999",
+            "its port is not a number from 1 to 65535",
+        ),
     ] {
         let message = format!("bad URL in CLADO_API_URL: {problem}");
         expect_error(&mut ask(url), 2, "usage", &message, None);
         let message = format!("bad URL in --api-url: {problem}");
-        expect_error(clado().args(["--api-key", KEY, "--api-url", url]), 2, "usage", &message, None);
+        expect_error(
+            clado().args(["--api-key", KEY, "--api-url", url]),
+            2,
+            "usage",
+            &message,
+            None,
+        );
     }
 }
 
 #[test]
 fn a_malformed_host_is_refused_without_a_request() {
-    for host in ["[]x:443", "[]:443", "[127.0.0.1]", "[::1]10.9.9.9:443", "[::1]x", "[::1", "::1", "a b"] {
+    for host in [
+        "[]x:443",
+        "[]:443",
+        "[127.0.0.1]",
+        "[::1]10.9.9.9:443",
+        "[::1]x",
+        "[::1",
+        "::1",
+        "a b",
+    ] {
         let proxy = Server::silent();
         let message = "bad URL in CLADO_API_URL: its host is not a name or an address";
         let mut command = ask(&format!("https://{host}"));
-        expect_error(command.env("HTTPS_PROXY", proxy.url()), 2, "usage", message, None);
+        expect_error(
+            command.env("HTTPS_PROXY", proxy.url()),
+            2,
+            "usage",
+            message,
+            None,
+        );
         proxy.expect_no_request();
     }
 }
@@ -172,14 +258,24 @@ fn an_address_with_something_behind_its_bracket_is_refused_without_a_request() {
 fn what_may_come_from_a_wrong_url_hints_at_it() {
     for (what, reply) in [
         ("404", NOT_FOUND),
-        ("redirect", "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"),
-        ("web page", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"),
-        ("not JSON", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome"),
+        (
+            "redirect",
+            "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            "web page",
+            "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        ),
+        (
+            "not JSON",
+            "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome",
+        ),
     ] {
         let server = Server::sending(reply);
         let url = format!("{}/v2", server.url());
-        let hint =
-            format!("\nhint: check --api-url or CLADO_API_URL; the request went to {url}/api/credits\n");
+        let hint = format!(
+            "\nhint: check --api-url or CLADO_API_URL; the request went to {url}/api/credits\n"
+        );
         for command in [&mut ask(&url), ask("").args(["--api-url", &url])] {
             let stderr = run(command).stderr;
             assert!(stderr.ends_with(&hint), "{what}: {stderr}");
@@ -212,8 +308,16 @@ fn the_default_url_is_not_hinted_at() {
     let proxy = proxy::http(server.address, "HTTP/1.1 200 OK\r\n\r\n");
     let file = authority.file();
     let mut command = ask("");
-    command.env("HTTPS_PROXY", proxy.url()).env("SSL_CERT_FILE", file.path());
-    expect_error(&mut command, 4, "not_found", "no credit information found (HTTP 404)", None);
+    command
+        .env("HTTPS_PROXY", proxy.url())
+        .env("SSL_CERT_FILE", file.path());
+    expect_error(
+        &mut command,
+        4,
+        "not_found",
+        "no credit information found (HTTP 404)",
+        None,
+    );
 }
 
 /// What `-v` prints before the reply's status.
@@ -252,7 +356,10 @@ fn verbose_makes_control_and_invisible_characters_of_the_url_visible() {
     ] {
         let (url, base) = (server.url(), format!("{}{path}", server.url()));
         let stderr = verbose(&mut ask(&base));
-        assert!(stderr.contains(&format!("* GET {url}{shown}/api/credits, ")), "{stderr:?}");
+        assert!(
+            stderr.contains(&format!("* GET {url}{shown}/api/credits, ")),
+            "{stderr:?}"
+        );
     }
 }
 
@@ -262,7 +369,10 @@ fn a_key_in_the_path_of_the_url_is_not_shown() {
         let server = Server::sending(GOOD);
         let url = server.url();
         let stderr = verbose(ask(&format!("{url}/{key}")).env("CLADO_API_KEY", key));
-        assert!(stderr.contains(&format!("* GET {url}/(redacted)/api/credits, ")), "{stderr}");
+        assert!(
+            stderr.contains(&format!("* GET {url}/(redacted)/api/credits, ")),
+            "{stderr}"
+        );
         assert!(!stderr.contains(key), "{stderr}");
     }
 }
@@ -270,7 +380,10 @@ fn a_key_in_the_path_of_the_url_is_not_shown() {
 #[test]
 fn a_url_whose_host_holds_the_key_is_refused_without_a_request() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
-        for url in [format!("https://{key}"), format!("https://{key}.example:443/v2")] {
+        for url in [
+            format!("https://{key}"),
+            format!("https://{key}.example:443/v2"),
+        ] {
             let proxy = Server::silent();
             let mut command = ask(&url);
             expect_error(
@@ -281,8 +394,17 @@ fn a_url_whose_host_holds_the_key_is_refused_without_a_request() {
                 None,
             );
             let mut command = ask("");
-            command.env("CLADO_API_KEY", key).env("HTTPS_PROXY", proxy.url()).args(["--api-url", &url]);
-            expect_error(&mut command, 2, "usage", "the host in --api-url contains the API key", None);
+            command
+                .env("CLADO_API_KEY", key)
+                .env("HTTPS_PROXY", proxy.url())
+                .args(["--api-url", &url]);
+            expect_error(
+                &mut command,
+                2,
+                "usage",
+                "the host in --api-url contains the API key",
+                None,
+            );
             proxy.expect_no_request();
         }
     }
@@ -293,7 +415,9 @@ fn a_proxy_whose_host_is_the_key_is_refused() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
         for variable in ["HTTPS_PROXY", "ALL_PROXY"] {
             let mut command = ask("https://127.0.0.1");
-            command.env("CLADO_API_KEY", key).env(variable, format!("http://{key}:3128"));
+            command
+                .env("CLADO_API_KEY", key)
+                .env(variable, format!("http://{key}:3128"));
             expect_error(
                 &mut command,
                 2,
@@ -308,7 +432,11 @@ fn a_proxy_whose_host_is_the_key_is_refused() {
 #[test]
 fn a_key_in_a_url_that_is_refused_is_not_shown() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
-        for url in [key.to_owned(), format!("https://{key}@host"), format!("{key}://host")] {
+        for url in [
+            key.to_owned(),
+            format!("https://{key}@host"),
+            format!("{key}://host"),
+        ] {
             let run = run(ask(&url).env("CLADO_API_KEY", key));
             assert_eq!(run.code, Some(2), "{}", run.stderr);
             assert!(!run.stderr.contains(key), "{}", run.stderr);
@@ -329,10 +457,22 @@ fn a_key_in_a_proxy_variable_is_not_shown() {
             (format!("http://{key}:port"), 2),
         ] {
             let mut command = ask("https://127.0.0.1");
-            command.env("CLADO_API_KEY", key).env("HTTPS_PROXY", value).arg("-v");
+            command
+                .env("CLADO_API_KEY", key)
+                .env("HTTPS_PROXY", value)
+                .arg("-v");
             let run = run(&mut command);
-            assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{}", run.stderr);
-            assert!(!run.stderr.contains(key) && run.stderr.contains("HTTPS_PROXY"), "{}", run.stderr);
+            assert_eq!(
+                (run.code, run.stdout.as_str()),
+                (Some(code), ""),
+                "{}",
+                run.stderr
+            );
+            assert!(
+                !run.stderr.contains(key) && run.stderr.contains("HTTPS_PROXY"),
+                "{}",
+                run.stderr
+            );
         }
     }
 }
@@ -343,11 +483,24 @@ fn a_key_in_the_path_of_certificates_is_not_shown() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
         for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             let mut command = ask("https://127.0.0.1");
-            command.env("CLADO_API_KEY", key).env(variable, folder.path().join(key)).arg("-v");
+            command
+                .env("CLADO_API_KEY", key)
+                .env(variable, folder.path().join(key))
+                .arg("-v");
             let run = run(&mut command);
-            assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+            assert_eq!(
+                (run.code, run.stdout.as_str()),
+                (Some(2), ""),
+                "{}",
+                run.stderr
+            );
             assert!(!run.stderr.contains(key), "{}", run.stderr);
-            assert!(run.stderr.contains(&format!("(redacted) (from {variable})")), "{}", run.stderr);
+            assert!(
+                run.stderr
+                    .contains(&format!("(redacted) (from {variable})")),
+                "{}",
+                run.stderr
+            );
         }
     }
 }
@@ -359,6 +512,12 @@ fn a_key_in_the_content_encoding_is_not_shown() {
         let server = Server::sending(head + "Content-Length: 16\r\n\r\n{\"credits\": 247}");
         let message = "the reply is compressed (x-(redacted)), which was not asked for (HTTP 200)";
         let mut command = ask(&server.url());
-        expect_error(command.env("CLADO_API_KEY", key), 8, "unexpected_reply", message, None);
+        expect_error(
+            command.env("CLADO_API_KEY", key),
+            8,
+            "unexpected_reply",
+            message,
+            None,
+        );
     }
 }

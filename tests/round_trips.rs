@@ -56,7 +56,10 @@ fn recording_relay(server: SocketAddr) -> server::Server<Vec<Flight>> {
                 let mut seen = seen.lock().unwrap();
                 match seen.last_mut().filter(|flight| flight.side == side) {
                     Some(flight) => flight.pieces.push(piece),
-                    None => seen.push(Flight { side, pieces: vec![piece] }),
+                    None => seen.push(Flight {
+                        side,
+                        pieces: vec![piece],
+                    }),
                 }
                 drop(seen);
                 let _ = to.write_all(&buffer[..amount]);
@@ -73,14 +76,19 @@ fn recording_relay(server: SocketAddr) -> server::Server<Vec<Flight>> {
 
 /// A good reply with its length.
 fn good() -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BALANCE}", BALANCE.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BALANCE}",
+        BALANCE.len()
+    )
 }
 
 /// An API over TLS 1.3, and the file with its authority.
 fn tls_api() -> (server::Server, NamedTempFile) {
     let authority = Authority::new();
     let identity = authority.sign(&params(&["127.0.0.1"], |_| {}));
-    let mut config = config_with(identity, &[&rustls::version::TLS13], |any| any.with_no_client_auth());
+    let mut config = config_with(identity, &[&rustls::version::TLS13], |any| {
+        any.with_no_client_auth()
+    });
     // Tickets are sent when the client's Finished has come, which may be before its request has.
     config.send_tls13_tickets = 0;
     let config = Arc::new(config);
@@ -103,7 +111,9 @@ const APPLICATION_DATA: u8 = 23;
 fn a_check_over_tls_takes_one_round_trip_for_tls_and_one_for_the_reply() {
     let (server, authority) = tls_api();
     let relay = recording_relay(server.address);
-    expect_balance(ask(&format!("https://{}", relay.address)).env("SSL_CERT_FILE", authority.path()));
+    expect_balance(
+        ask(&format!("https://{}", relay.address)).env("SSL_CERT_FILE", authority.path()),
+    );
     let flights = relay.next();
 
     // Nothing follows the reply: the connection is closed and the process ends.
@@ -112,11 +122,19 @@ fn a_check_over_tls_takes_one_round_trip_for_tls_and_one_for_the_reply() {
 
     // ClientHello, in one piece.
     assert_eq!(flights[0].pieces.len(), 1);
-    assert!(matches!(flights[0].records()[..], [(HANDSHAKE, _)]), "{:?}", flights[0].records());
+    assert!(
+        matches!(flights[0].records()[..], [(HANDSHAKE, _)]),
+        "{:?}",
+        flights[0].records()
+    );
 
     // Finished, and in the same flight the request, in a record of its own.
     let records = flights[2].records();
-    let [(CHANGE_CIPHER_SPEC, 1), (APPLICATION_DATA, finished), (APPLICATION_DATA, request)] = records[..]
+    let [
+        (CHANGE_CIPHER_SPEC, 1),
+        (APPLICATION_DATA, finished),
+        (APPLICATION_DATA, request),
+    ] = records[..]
     else {
         panic!("{records:?}");
     };

@@ -9,8 +9,15 @@ use crate::common::{BALANCE, api, ask, std_command};
 
 /// The exit code and standard error with this standard output.
 fn run_into(stdout: impl Into<Stdio>, command: &assert_cmd::Command) -> (Option<i32>, String) {
-    let output = std_command(command).stdout(stdout).env("RUST_BACKTRACE", "1").output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let output = std_command(command)
+        .stdout(stdout)
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 /// A pipe whose reader is gone before the first byte; that of `| head` may be slower than the program.
@@ -23,22 +30,43 @@ fn closed_pipe() -> Stdio {
 #[test]
 fn a_reader_that_is_gone_changes_nothing() {
     let api = api(200, BALANCE);
-    for flags in
-        [&[][..], &["--json"], &["--plain"], &["--help"], &["-h"], &["--version"], &["--completions", "zsh"]]
-    {
+    for flags in [
+        &[][..],
+        &["--json"],
+        &["--plain"],
+        &["--help"],
+        &["-h"],
+        &["--version"],
+        &["--completions", "zsh"],
+    ] {
         let outcome = run_into(closed_pipe(), ask(&api.url()).args(flags));
         assert_eq!(outcome, (Some(0), String::new()), "{flags:?}");
     }
     let outcome = run_into(closed_pipe(), ask(&api.url()).args(["--min", "500"]));
-    assert_eq!(outcome, (Some(1), "247 credits left, below the minimum of 500\n".to_owned()));
+    assert_eq!(
+        outcome,
+        (
+            Some(1),
+            "247 credits left, below the minimum of 500\n".to_owned()
+        )
+    );
 }
 
 #[test]
 fn errors_that_nobody_reads_keep_their_exit_code() {
     let api = api(500, "");
-    for (flags, code) in [(&[][..], 5), (&["--verbose"], 5), (&["--json"], 5), (&["--no-such-flag"], 2)] {
+    for (flags, code) in [
+        (&[][..], 5),
+        (&["--verbose"], 5),
+        (&["--json"], 5),
+        (&["--no-such-flag"], 2),
+    ] {
         let mut command = std_command(ask(&api.url()).args(flags));
-        let status = command.stdout(Stdio::null()).stderr(closed_pipe()).status().unwrap();
+        let status = command
+            .stdout(Stdio::null())
+            .stderr(closed_pipe())
+            .status()
+            .unwrap();
         assert_eq!(status.code(), Some(code), "{flags:?}");
     }
 }
@@ -59,12 +87,17 @@ fn a_full_disk_exits_9() {
         let full = std::fs::File::create("/dev/full").unwrap();
         let message = "could not write the output: no space left on device";
         let error = if flags == ["--json"] {
-            format!(r#"{{"error":{{"kind":"local","message":"{message}","retryable":false,"exit_code":9}}}}"#)
-                + "\n"
+            format!(
+                r#"{{"error":{{"kind":"local","message":"{message}","retryable":false,"exit_code":9}}}}"#
+            ) + "\n"
         } else {
             format!("error: {message}\n")
         };
-        assert_eq!(run_into(full, ask(&api.url()).args(flags)), (Some(9), error), "{flags:?}");
+        assert_eq!(
+            run_into(full, ask(&api.url()).args(flags)),
+            (Some(9), error),
+            "{flags:?}"
+        );
     }
 }
 
@@ -81,8 +114,16 @@ fn a_standard_output_that_is_open_only_for_reading_exits_9() {
 #[cfg(unix)]
 fn in_shell(script: &str, command: &assert_cmd::Command) -> assert_cmd::Command {
     let mut shell = assert_cmd::Command::new("sh");
-    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+        .args(["-c", script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    shell.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     shell.timeout(Duration::from_secs(60));
     shell
 }
@@ -97,7 +138,10 @@ fn closed_streams_do_no_harm() {
         (r#"exec "$@" >&- 2>&-"#, "500", 1),
         (r#"exec "$@" <&- >&- 2>&-"#, "1", 0),
     ] {
-        let run = crate::common::run(&mut in_shell(script, ask(&api.url()).args(["--min", minimum])));
+        let run = crate::common::run(&mut in_shell(
+            script,
+            ask(&api.url()).args(["--min", minimum]),
+        ));
         assert_eq!(run.code, Some(code), "{script}: {run:?}");
     }
 }
@@ -115,7 +159,10 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
         crate::common::run(shell.current_dir(&folder))
     };
     // The unit of the limit differs between shells.
-    limited("head -c 4096 /dev/zero >log 2>/dev/null", &mut ask(&api.url()));
+    limited(
+        "head -c 4096 /dev/zero >log 2>/dev/null",
+        &mut ask(&api.url()),
+    );
     let limit = fs::read(&file).unwrap().len();
     assert!(limit < 4096);
 
@@ -123,24 +170,36 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
         let content = "x".repeat(limit - space);
         fs::write(&before, &content).unwrap();
         for form in ["--plain", "--json", "--color=never"] {
-            for script in [r#"cp before log; "$@" >>log"#, r#"{ cat before; "$@"; } >log"#] {
+            for script in [
+                r#"cp before log; "$@" >>log"#,
+                r#"{ cat before; "$@"; } >log"#,
+            ] {
                 let run = limited(script, ask(&api.url()).arg(form));
                 let stderr = run.stderr;
                 assert_eq!(run.code, Some(9), "{form}, {space} bytes: {stderr}");
                 assert!(stderr.contains("could not write the output: "), "{stderr}");
-                assert!(fs::read_to_string(&file).unwrap() == content, "{form}, {space} bytes: {script}");
+                assert!(
+                    fs::read_to_string(&file).unwrap() == content,
+                    "{form}, {space} bytes: {script}"
+                );
             }
         }
     }
 
     // The next program's output follows directly.
     fs::write(&before, "x".repeat(limit - 2)).unwrap();
-    limited(r#"{ cat before; "$@"; printf y; } >log"#, ask(&api.url()).arg("--plain"));
+    limited(
+        r#"{ cat before; "$@"; printf y; } >log"#,
+        ask(&api.url()).arg("--plain"),
+    );
     assert!(fs::read_to_string(&file).unwrap().ends_with("xy"));
 
     // Where all of it fits, it is there.
     fs::write(&before, "x".repeat(limit - 4)).unwrap();
-    let run = limited(r#"cp before log; "$@" >>log"#, ask(&api.url()).arg("--plain"));
+    let run = limited(
+        r#"cp before log; "$@" >>log"#,
+        ask(&api.url()).arg("--plain"),
+    );
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(fs::read_to_string(&file).unwrap().ends_with("x247\n"));
 }
@@ -148,7 +207,10 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
 /// A body of the greatest length; with a line end it is more than a pipe holds on Linux.
 fn long_body() -> String {
     let frame = r#"{"credits": 247, "pad": ""}"#.len();
-    format!(r#"{{"credits": 247, "pad": "{}"}}"#, "x".repeat((64 << 10) - frame))
+    format!(
+        r#"{{"credits": 247, "pad": "{}"}}"#,
+        "x".repeat((64 << 10) - frame)
+    )
 }
 
 #[test]
@@ -156,15 +218,29 @@ fn the_deadline_does_not_cut_output_that_waits_for_its_reader() {
     let api = api(200, long_body());
     let (mut reader, writer) = pipe().unwrap();
     let mut command = std_command(ask(&api.url()).args(["--json", "--timeout", "2"]));
-    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     // It holds the writing end.
     drop(command);
     thread::sleep(Duration::from_secs(3));
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
-    assert!(printed == long_body() + "\n", "{} bytes were printed", printed.len());
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).as_ref()
+        ),
+        (Some(0), "")
+    );
+    assert!(
+        printed == long_body() + "\n",
+        "{} bytes were printed",
+        printed.len()
+    );
 }
 
 #[cfg(unix)]
@@ -175,7 +251,9 @@ fn a_pipe_that_does_not_block_gets_everything() {
     use crate::common::server::Server;
 
     let (mut reader, mut writer) = pipe().unwrap();
-    socket2::SockRef::from(&writer).set_nonblocking(true).unwrap();
+    socket2::SockRef::from(&writer)
+        .set_nonblocking(true)
+        .unwrap();
     // A full pipe, so that the first write would block.
     let mut filling = 0;
     while let Ok(amount) = writer.write(&[b'x'; 512]) {
@@ -183,7 +261,11 @@ fn a_pipe_that_does_not_block_gets_everything() {
     }
     let server = Server::sending(format!("HTTP/1.1 200 OK\r\n\r\n{}", long_body()));
     let mut command = std_command(ask(&server.url()).arg("--json"));
-    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(command);
     server.next();
     // The program tries to write meanwhile.
@@ -191,6 +273,16 @@ fn a_pipe_that_does_not_block_gets_everything() {
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
-    assert!(printed[filling..] == long_body() + "\n", "{} bytes were printed", printed.len() - filling);
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).as_ref()
+        ),
+        (Some(0), "")
+    );
+    assert!(
+        printed[filling..] == long_body() + "\n",
+        "{} bytes were printed",
+        printed.len() - filling
+    );
 }

@@ -1,6 +1,10 @@
 //! The promises of the program, tested through the real binary and real sockets: a module for each.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails may panic"
+)]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod common;

@@ -41,27 +41,46 @@ fn every_certificate_of_the_systems_bundle_is_trusted_and_no_other() {
     let bundle = authorities.each_ref().map(Authority::pem).concat();
     let etc = etc(&[("ca-certificates.crt", &bundle)]);
     for authority in &authorities {
-        let Some(mut command) = ask_with(etc.path(), &api_by(authority)) else { return };
+        let Some(mut command) = ask_with(etc.path(), &api_by(authority)) else {
+            return;
+        };
         expect_balance(&mut command);
     }
-    let Some(mut command) = ask_with(etc.path(), &api_by(&Authority::named("Fourth"))) else { return };
+    let Some(mut command) = ask_with(etc.path(), &api_by(&Authority::named("Fourth"))) else {
+        return;
+    };
     expect_json_error(&mut command, 7, "tls");
 }
 
 #[test]
 fn a_variable_replaces_the_systems_certificates() {
-    let (system, own) = (Authority::named("The system's"), Authority::named("A company's"));
-    let etc = etc(&[("ca-certificates.crt", &system.pem()), ("system.pem", &system.pem())]);
+    let (system, own) = (
+        Authority::named("The system's"),
+        Authority::named("A company's"),
+    );
+    let etc = etc(&[
+        ("ca-certificates.crt", &system.pem()),
+        ("system.pem", &system.pem()),
+    ]);
     let (file, directory) = (own.file(), TempDir::new().unwrap());
     fs::write(directory.path().join("own.pem"), own.pem()).unwrap();
-    for (variable, path) in [("SSL_CERT_FILE", file.path()), ("SSL_CERT_DIR", directory.path())] {
-        let Some(mut command) = ask_with(etc.path(), &api_by(&own)) else { return };
+    for (variable, path) in [
+        ("SSL_CERT_FILE", file.path()),
+        ("SSL_CERT_DIR", directory.path()),
+    ] {
+        let Some(mut command) = ask_with(etc.path(), &api_by(&own)) else {
+            return;
+        };
         expect_balance(command.env(variable, path));
         let server = api_by(&system);
-        let Some(mut command) = ask_with(etc.path(), &server) else { return };
+        let Some(mut command) = ask_with(etc.path(), &server) else {
+            return;
+        };
         expect_json_error(command.env(variable, path), 7, "tls");
         server.expect_no_request();
-        let Some(mut command) = ask_with(etc.path(), &api_by(&system)) else { return };
+        let Some(mut command) = ask_with(etc.path(), &api_by(&system)) else {
+            return;
+        };
         expect_balance(command.env(variable, " "));
     }
 }
@@ -70,11 +89,17 @@ fn a_variable_replaces_the_systems_certificates() {
 fn without_a_usable_bundle_every_file_of_the_systems_directory_is_read() {
     let (first, second) = (Authority::named("First"), Authority::named("Second"));
     let (first_pem, second_pem) = (first.pem(), second.pem());
-    let files = [("first.pem", first_pem.as_str()), ("second.crt", &second_pem), ("notes.txt", "x")];
+    let files = [
+        ("first.pem", first_pem.as_str()),
+        ("second.crt", &second_pem),
+        ("notes.txt", "x"),
+    ];
     let empty_bundle = ("ca-certificates.crt", "");
     for etc in [etc(&files), etc(&[&files[..], &[empty_bundle]].concat())] {
         for authority in [&first, &second] {
-            let Some(mut command) = ask_with(etc.path(), &api_by(authority)) else { return };
+            let Some(mut command) = ask_with(etc.path(), &api_by(authority)) else {
+                return;
+            };
             expect_balance(&mut command);
         }
     }
@@ -82,12 +107,17 @@ fn without_a_usable_bundle_every_file_of_the_systems_directory_is_read() {
 
 #[test]
 fn a_system_without_certificates_is_an_error_before_any_connection() {
-    for etc in [TempDir::new().unwrap(), etc(&[]), etc(&[("ca-certificates.crt", "none"), ("a.pem", "none")])]
-    {
+    for etc in [
+        TempDir::new().unwrap(),
+        etc(&[]),
+        etc(&[("ca-certificates.crt", "none"), ("a.pem", "none")]),
+    ] {
         let server = Server::silent();
         let message = "this system has no certificates to trust";
         let hint = "install them (package ca-certificates), or name a file in SSL_CERT_FILE";
-        let Some(mut command) = ask_with(etc.path(), &server) else { return };
+        let Some(mut command) = ask_with(etc.path(), &server) else {
+            return;
+        };
         let error = expect_error(&mut command, 7, "tls", message, Some(hint));
         assert_eq!(error["retryable"], false);
         assert!(server.finish().is_empty(), "there was a connection");

@@ -8,12 +8,15 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConnection, SupportedProtocolVersion};
 
 use crate::common::server::{Server, close_after_client, read_head, reset_on_close};
-use crate::common::tls::{self, Authority, ask_trusting, config_with, name, requiring_client_certificate};
+use crate::common::tls::{
+    self, Authority, ask_trusting, config_with, name, requiring_client_certificate,
+};
 use crate::common::{expect_balance, expect_error, expect_json_error};
 
 const NOT_TLS: Option<&str> =
     Some("a login page of the network may be in the way, or the port is one for plain http");
-const NOTHING_IN_COMMON: &str = "has no TLS version, key exchange or cipher in common with this program";
+const NOTHING_IN_COMMON: &str =
+    "has no TLS version, key exchange or cipher in common with this program";
 const SUPPORTED: Option<&str> =
     Some("it must offer TLS 1.2 or 1.3, ECDHE (X25519, P-256, P-384), AES-GCM or ChaCha20");
 
@@ -24,7 +27,13 @@ const HTTP_ERROR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\
 fn expect_no_handshake(server: Server, problem: &str, hint: Option<&str>) {
     let message = format!("{} {problem}", name(&server));
     let trusted = Authority::new().file();
-    let error = expect_error(&mut ask_trusting(&server, &trusted), 7, "tls", &message, hint);
+    let error = expect_error(
+        &mut ask_trusting(&server, &trusted),
+        7,
+        "tls",
+        &message,
+        hint,
+    );
     assert_eq!(error["retryable"], false);
     let sent = server.finish().concat();
     assert!(!sent.contains("Bearer"), "{sent}");
@@ -43,7 +52,9 @@ fn answering(bytes: &'static [u8]) -> Server {
 
 /// A server that sends its ServerHello, and then `rest`.
 fn breaking_off(version: &'static SupportedProtocolVersion, rest: &'static [u8]) -> Server {
-    let config = config_with(Authority::new().good(), &[version], |any| any.with_no_client_auth());
+    let config = config_with(Authority::new().good(), &[version], |any| {
+        any.with_no_client_auth()
+    });
     let config = Arc::new(config);
     Server::new(move |mut stream| {
         let mut tls = ServerConnection::new(config.clone()).unwrap();
@@ -71,7 +82,9 @@ fn breaking_off(version: &'static SupportedProtocolVersion, rest: &'static [u8])
 fn each_of_tls_1_2_and_1_3_is_enough() {
     for (version, shown) in [(&TLS12, "TLSv1.2, "), (&TLS13, "TLSv1.3, ")] {
         let authority = Authority::new();
-        let server = tls::api(config_with(authority.good(), &[version], |any| any.with_no_client_auth()));
+        let server = tls::api(config_with(authority.good(), &[version], |any| {
+            any.with_no_client_auth()
+        }));
         let stderr = expect_balance(ask_trusting(&server, &authority.file()).arg("--verbose"));
         assert!(stderr.contains(shown), "{stderr}");
     }
@@ -82,8 +95,17 @@ fn a_server_that_requires_a_client_certificate_is_an_error_that_says_so() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
         let server = tls::api(requiring_client_certificate(&authority, &[version]));
-        let message = format!("{} requires a client certificate, which is not supported", name(&server));
-        let error = expect_error(&mut ask_trusting(&server, &authority.file()), 7, "tls", &message, None);
+        let message = format!(
+            "{} requires a client certificate, which is not supported",
+            name(&server)
+        );
+        let error = expect_error(
+            &mut ask_trusting(&server, &authority.file()),
+            7,
+            "tls",
+            &message,
+            None,
+        );
         assert_eq!(error["retryable"], false);
         server.expect_no_request();
     }
@@ -93,13 +115,29 @@ fn a_server_that_requires_a_client_certificate_is_an_error_that_says_so() {
 fn an_alert_ends_the_handshake() {
     for (alert, problem, hint) in [
         // protocol_version
-        (b"\x15\x03\x01\x00\x02\x02\x46", NOTHING_IN_COMMON, SUPPORTED),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x46",
+            NOTHING_IN_COMMON,
+            SUPPORTED,
+        ),
         // handshake_failure
-        (b"\x15\x03\x01\x00\x02\x02\x28", NOTHING_IN_COMMON, SUPPORTED),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x28",
+            NOTHING_IN_COMMON,
+            SUPPORTED,
+        ),
         // unrecognized_name
-        (b"\x15\x03\x01\x00\x02\x02\x70", "refused the TLS connection (alert 112)", None),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x70",
+            "refused the TLS connection (alert 112)",
+            None,
+        ),
         // not assigned
-        (b"\x15\x03\x01\x00\x02\x02\xfa", "refused the TLS connection (alert 250)", None),
+        (
+            b"\x15\x03\x01\x00\x02\x02\xfa",
+            "refused the TLS connection (alert 250)",
+            None,
+        ),
     ] {
         expect_no_handshake(answering(alert), problem, hint);
     }
@@ -128,7 +166,11 @@ fn a_server_without_tls_is_refused_and_gets_no_key() {
 #[test]
 fn garbage_after_the_server_hello_is_a_broken_protocol() {
     for version in [&TLS12, &TLS13] {
-        expect_no_handshake(breaking_off(version, HTTP_ERROR), "broke the TLS protocol", None);
+        expect_no_handshake(
+            breaking_off(version, HTTP_ERROR),
+            "broke the TLS protocol",
+            None,
+        );
     }
 }
 
@@ -136,7 +178,9 @@ fn garbage_after_the_server_hello_is_a_broken_protocol() {
 fn garbage_after_the_handshake_is_a_broken_protocol() {
     for version in [&TLS12, &TLS13] {
         let authority = Authority::new();
-        let config = config_with(authority.good(), &[version], |any| any.with_no_client_auth());
+        let config = config_with(authority.good(), &[version], |any| {
+            any.with_no_client_auth()
+        });
         let config = Arc::new(config);
         let server = Server::new(move |stream| {
             let mut stream = tls::accept(&config, stream);
@@ -146,7 +190,13 @@ fn garbage_after_the_handshake_is_a_broken_protocol() {
             head
         });
         let message = format!("{} broke the TLS protocol", name(&server));
-        expect_error(&mut ask_trusting(&server, &authority.file()), 7, "tls", &message, None);
+        expect_error(
+            &mut ask_trusting(&server, &authority.file()),
+            7,
+            "tls",
+            &message,
+            None,
+        );
     }
 }
 
@@ -159,11 +209,23 @@ fn a_connection_that_is_closed_during_the_handshake_is_worth_a_retry() {
             String::new()
         })
     };
-    for server in [closing(), breaking_off(&TLS12, b""), breaking_off(&TLS13, b"")] {
-        let message =
-            format!("the TLS handshake with {} failed: the other side closed the connection", name(&server));
+    for server in [
+        closing(),
+        breaking_off(&TLS12, b""),
+        breaking_off(&TLS13, b""),
+    ] {
+        let message = format!(
+            "the TLS handshake with {} failed: the other side closed the connection",
+            name(&server)
+        );
         let trusted = Authority::new().file();
-        let error = expect_error(&mut ask_trusting(&server, &trusted), 7, "tls", &message, None);
+        let error = expect_error(
+            &mut ask_trusting(&server, &trusted),
+            7,
+            "tls",
+            &message,
+            None,
+        );
         assert_eq!(error["retryable"], true);
     }
 }
@@ -175,9 +237,16 @@ fn a_connection_that_is_reset_during_the_handshake_is_worth_a_retry() {
         reset_on_close(&stream);
         String::new()
     });
-    let error = expect_json_error(&mut ask_trusting(&server, &Authority::new().file()), 7, "tls");
+    let error = expect_json_error(
+        &mut ask_trusting(&server, &Authority::new().file()),
+        7,
+        "tls",
+    );
     // The rest is the system's description.
     let start = format!("the TLS handshake with {} failed: ", name(&server));
-    assert!(error["message"].as_str().unwrap().starts_with(&start), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().starts_with(&start),
+        "{error}"
+    );
     assert_eq!(error["retryable"], true);
 }

@@ -30,17 +30,29 @@ fn a_variable_without_a_certificate_is_an_error_before_any_connection() {
     let authority = Authority::new();
     let empty_directory = directory(&[]);
     let no_certificate = directory(&[("readme.txt", "not a certificate")]);
-    let mismatched = authority.pem().replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE");
+    let mismatched = authority
+        .pem()
+        .replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE");
     let damaged = authority.pem().replace("MII", "M!I");
-    let files =
-        [file(""), file(authority.der()), file([0xff, 0, 0xfe].repeat(100)), file(damaged), file(mismatched)];
+    let files = [
+        file(""),
+        file(authority.der()),
+        file([0xff, 0, 0xfe].repeat(100)),
+        file(damaged),
+        file(mismatched),
+    ];
     let files = files.iter().map(|file| ("SSL_CERT_FILE", file.path()));
-    let directories = [("SSL_CERT_DIR", empty_directory.path()), ("SSL_CERT_DIR", no_certificate.path())];
+    let directories = [
+        ("SSL_CERT_DIR", empty_directory.path()),
+        ("SSL_CERT_DIR", no_certificate.path()),
+    ];
     for (variable, path) in files.chain(directories) {
         let server = Server::silent();
         let mut command = ask(&format!("https://{}", server.address));
-        let message =
-            format!("could not use {} (from {variable}): there is no PEM certificate in it", path.display());
+        let message = format!(
+            "could not use {} (from {variable}): there is no PEM certificate in it",
+            path.display()
+        );
         let error = expect_error(command.env(variable, path), 2, "usage", &message, None);
         assert_eq!(error["retryable"], false);
         assert!(server.finish().is_empty(), "there was a connection");
@@ -61,7 +73,10 @@ fn a_variable_whose_path_cannot_be_read_is_an_error_before_any_connection() {
         let error = expect_json_error(command.env(variable, path), 2, "usage");
         // The rest is the system's description.
         let start = format!("could not read {} (from {variable}): ", path.display());
-        assert!(error["message"].as_str().unwrap().starts_with(&start), "{error}");
+        assert!(
+            error["message"].as_str().unwrap().starts_with(&start),
+            "{error}"
+        );
         assert!(server.finish().is_empty(), "there was a connection");
     }
 }
@@ -70,7 +85,10 @@ fn a_variable_whose_path_cannot_be_read_is_an_error_before_any_connection() {
 fn a_path_is_shown_without_control_characters_and_without_the_key() {
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         for (path, shown) in [
-            ("no\u{1b}[31m\n\u{9b}\u{202e}\u{200b}", r"no\u{1b}[31m\n\u{9b}\u{202e}\u{200b}"),
+            (
+                "no\u{1b}[31m\n\u{9b}\u{202e}\u{200b}",
+                r"no\u{1b}[31m\n\u{9b}\u{202e}\u{200b}",
+            ),
             (KEY, "(redacted)"),
         ] {
             let run = run(ask("https://localhost").env(variable, path));
@@ -89,8 +107,14 @@ fn a_blank_variable_counts_as_unset() {
     let url = format!("https://{}", name(&server));
     for blank in ["", " ", "\t"] {
         expect_balance(ask_trusting(&server, &authority.file()).env("SSL_CERT_DIR", blank));
-        expect_balance(ask(&url).env("SSL_CERT_FILE", blank).env("SSL_CERT_DIR", directory.path()));
-        let with_both_blank = run(ask(&url).env("SSL_CERT_FILE", blank).env("SSL_CERT_DIR", blank));
+        expect_balance(
+            ask(&url)
+                .env("SSL_CERT_FILE", blank)
+                .env("SSL_CERT_DIR", directory.path()),
+        );
+        let with_both_blank = run(ask(&url)
+            .env("SSL_CERT_FILE", blank)
+            .env("SSL_CERT_DIR", blank));
         assert_eq!(with_both_blank, run(&mut ask(&url)));
     }
 }
@@ -98,7 +122,11 @@ fn a_blank_variable_counts_as_unset() {
 #[test]
 fn plain_http_needs_no_certificates() {
     let api = api(200, BALANCE);
-    expect_balance(ask(&api.url()).env("SSL_CERT_FILE", missing()).env("SSL_CERT_DIR", missing()));
+    expect_balance(
+        ask(&api.url())
+            .env("SSL_CERT_FILE", missing())
+            .env("SSL_CERT_DIR", missing()),
+    );
 }
 
 #[test]
@@ -130,7 +158,9 @@ fn the_file_and_the_directory_add_up() {
     for other in [Authority::named("Another company"), Authority::new()] {
         for (in_file, in_directory) in [(&authority, &other), (&other, &authority)] {
             let directory = directory(&[("any", &in_directory.pem())]);
-            expect_balance(ask_trusting(&server, &in_file.file()).env("SSL_CERT_DIR", directory.path()));
+            expect_balance(
+                ask_trusting(&server, &in_file.file()).env("SSL_CERT_DIR", directory.path()),
+            );
         }
     }
 }
@@ -146,9 +176,17 @@ fn a_missing_directory_does_no_harm_beside_a_good_file() {
 fn a_missing_file_is_an_error_even_beside_a_good_directory() {
     let directory = directory(&[("any", &Authority::new().pem())]);
     let mut command = ask("https://localhost");
-    command.env("SSL_CERT_FILE", missing()).env("SSL_CERT_DIR", directory.path());
+    command
+        .env("SSL_CERT_FILE", missing())
+        .env("SSL_CERT_DIR", directory.path());
     let error = expect_json_error(&mut command, 2, "usage");
-    assert!(error["message"].as_str().unwrap().contains("(from SSL_CERT_FILE)"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("(from SSL_CERT_FILE)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -183,11 +221,21 @@ fn of_a_huge_file_only_the_start_is_read() {
     let directory = directory(&[("huge", &authority.pem())]);
     let huge = directory.path().join("huge");
     // 2 GiB, of which only the start takes room on the disk. The program gets half of it as memory.
-    fs::File::options().write(true).open(&huge).unwrap().set_len(2 << 30).unwrap();
-    for (variable, path) in [("SSL_CERT_FILE", huge.as_path()), ("SSL_CERT_DIR", directory.path())] {
+    fs::File::options()
+        .write(true)
+        .open(&huge)
+        .unwrap()
+        .set_len(2 << 30)
+        .unwrap();
+    for (variable, path) in [
+        ("SSL_CERT_FILE", huge.as_path()),
+        ("SSL_CERT_DIR", directory.path()),
+    ] {
         let program = ask(&format!("https://{}", name(&server)));
         let mut limited = crate::common::within("sh", &program);
-        limited.args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#]).arg(program.get_program());
+        limited
+            .args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#])
+            .arg(program.get_program());
         expect_balance(limited.env(variable, path));
     }
 }
@@ -201,7 +249,12 @@ fn a_named_pipe_in_a_directory_is_not_waited_for() {
     let authority = Authority::new();
     let server = tls::api(config(authority.good()));
     let directory = directory(&[("any", &authority.pem())]);
-    let made = std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(directory.path().join("pipe"))
+        .status()
+        .unwrap();
     assert!(made.success());
-    expect_balance(ask(&format!("https://{}", name(&server))).env("SSL_CERT_DIR", directory.path()));
+    expect_balance(
+        ask(&format!("https://{}", name(&server))).env("SSL_CERT_DIR", directory.path()),
+    );
 }

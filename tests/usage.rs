@@ -13,8 +13,17 @@ const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
 #[track_caller]
 fn usage_error(command: &mut assert_cmd::Command) -> String {
     let run = run(command);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
-    assert!(run.stderr.starts_with("error: ") && run.stderr.contains("--help"), "{}", run.stderr);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(2), ""),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr.starts_with("error: ") && run.stderr.contains("--help"),
+        "{}",
+        run.stderr
+    );
     run.stderr
 }
 
@@ -28,8 +37,18 @@ fn expect_no_part_of(key: &str, text: &str) {
 #[test]
 fn help_and_version_are_as_recorded() {
     let version = concat!("clado-credits ", env!("CARGO_PKG_VERSION"), "\n");
-    for (flag, text) in [("-h", SHORT_HELP), ("--help", LONG_HELP), ("-V", version), ("--version", version)] {
-        clado().arg(flag).assert().code(0).stdout(text.replace("\r\n", "\n")).stderr("");
+    for (flag, text) in [
+        ("-h", SHORT_HELP),
+        ("--help", LONG_HELP),
+        ("-V", version),
+        ("--version", version),
+    ] {
+        clado()
+            .arg(flag)
+            .assert()
+            .code(0)
+            .stdout(text.replace("\r\n", "\n"))
+            .stderr("");
     }
 }
 
@@ -74,11 +93,18 @@ fn help_and_completions_work_with_any_other_flags() {
             &["--min", "5", "--timeout", "0.001", "--verbose", "--json"],
         ] {
             let run = run(ask(&server.url()).args(others).arg(flag));
-            assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{others:?} {flag}");
+            assert_eq!(
+                (run.code, run.stderr.as_str()),
+                (Some(0), ""),
+                "{others:?} {flag}"
+            );
             assert!(run.stdout.starts_with(start), "{}", run.stdout);
         }
     }
-    clado().args(["--json", "--plain", "--help"]).assert().code(0);
+    clado()
+        .args(["--json", "--plain", "--help"])
+        .assert()
+        .code(0);
     server.expect_no_request();
 }
 
@@ -101,7 +127,11 @@ fn help_and_completions_work_with_any_environment() {
             ("TERM", "dumb"),
         ] {
             let mut command = ask("https://127.0.0.1");
-            let run = command.env("HTTPS_PROXY", server.url()).env(variable, value).arg(flag).assert();
+            let run = command
+                .env("HTTPS_PROXY", server.url())
+                .env(variable, value)
+                .arg(flag)
+                .assert();
             run.code(0).stdout(expected.clone()).stderr("");
         }
     }
@@ -154,7 +184,8 @@ fn wrong_values_are_reported_before_anything_is_sent() {
 fn a_minimum_that_is_too_large_is_called_too_large() {
     for minimum in ["18446744073709551616", "99999999999999999999"] {
         let error = usage_error(clado().args(["--min", minimum]));
-        let expected = format!("error: invalid value '{minimum}' for '--min <CREDITS>': too large\n");
+        let expected =
+            format!("error: invalid value '{minimum}' for '--min <CREDITS>': too large\n");
         assert!(error.starts_with(&expected), "{error}");
     }
 }
@@ -162,7 +193,10 @@ fn a_minimum_that_is_too_large_is_called_too_large() {
 #[test]
 fn a_misspelled_flag_gets_a_suggestion() {
     let error = usage_error(clado().arg("--jsno"));
-    assert!(error.contains("a similar argument exists: '--json'"), "{error}");
+    assert!(
+        error.contains("a similar argument exists: '--json'"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -175,7 +209,10 @@ fn an_unknown_flag_is_named_unless_it_looks_like_a_key() {
         ("--sk-0123456789abcdef", "'--(redacted)'"),
     ] {
         let error = usage_error(clado().arg(flag));
-        assert!(error.starts_with(&format!("error: unexpected argument {named} found\n")), "{error}");
+        assert!(
+            error.starts_with(&format!("error: unexpected argument {named} found\n")),
+            "{error}"
+        );
         assert!(!error.contains("0123456789abcdef"), "{error}");
     }
 }
@@ -183,7 +220,12 @@ fn an_unknown_flag_is_named_unless_it_looks_like_a_key() {
 #[test]
 fn an_argument_without_a_flag_is_never_shown() {
     for argument in ["stray", "lk_live_0123456789abcdef", KEY_WITHOUT_PREFIX] {
-        for arguments in [&[argument][..], &["--", argument], &["--json", argument], &[argument, "--plain"]] {
+        for arguments in [
+            &[argument][..],
+            &["--", argument],
+            &["--json", argument],
+            &[argument, "--plain"],
+        ] {
             let error = usage_error(clado().args(arguments));
             let message = "error: unexpected argument (not shown: it may be a key)\n";
             assert!(error.starts_with(message), "{arguments:?}: {error}");
@@ -210,7 +252,10 @@ fn wrong_because_of(key: &str) -> [Vec<String>; 8] {
 fn the_key_in_the_environment_never_shows_in_a_usage_error() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
         for wrong in wrong_because_of(key) {
-            expect_no_part_of(key, &usage_error(clado().env("CLADO_API_KEY", key).args(wrong)));
+            expect_no_part_of(
+                key,
+                &usage_error(clado().env("CLADO_API_KEY", key).args(wrong)),
+            );
         }
     }
 }
@@ -219,7 +264,10 @@ fn the_key_in_the_environment_never_shows_in_a_usage_error() {
 fn the_key_before_a_wrong_argument_never_shows_in_the_error() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
         for wrong in wrong_because_of(key) {
-            expect_no_part_of(key, &usage_error(clado().args(["--api-key", key]).args(wrong)));
+            expect_no_part_of(
+                key,
+                &usage_error(clado().args(["--api-key", key]).args(wrong)),
+            );
         }
     }
 }
@@ -228,8 +276,14 @@ fn the_key_before_a_wrong_argument_never_shows_in_the_error() {
 fn the_key_after_a_wrong_argument_never_shows_in_the_error() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
         for wrong in wrong_because_of(key) {
-            expect_no_part_of(key, &usage_error(clado().args(&wrong).args(["--api-key", key])));
-            expect_no_part_of(key, &usage_error(clado().args(&wrong).arg(format!("--api-key={key}"))));
+            expect_no_part_of(
+                key,
+                &usage_error(clado().args(&wrong).args(["--api-key", key])),
+            );
+            expect_no_part_of(
+                key,
+                &usage_error(clado().args(&wrong).arg(format!("--api-key={key}"))),
+            );
             let twice = ["--api-key", key, "--api-key", "lk_another_key_0123456789"];
             expect_no_part_of(key, &usage_error(clado().args(twice).args(&wrong)));
         }
@@ -238,9 +292,16 @@ fn the_key_after_a_wrong_argument_never_shows_in_the_error() {
 
 #[test]
 fn wrong_arguments_are_quoted_without_control_characters() {
-    for flags in [&["--min", "\u{1b}[31m"][..], &["--color", "\u{202e}evil"], &["--\u{9b}2J"]] {
+    for flags in [
+        &["--min", "\u{1b}[31m"][..],
+        &["--color", "\u{202e}evil"],
+        &["--\u{9b}2J"],
+    ] {
         let error = usage_error(clado().args(flags));
-        assert!(!error.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{error:?}");
+        assert!(
+            !error.contains(['\u{1b}', '\u{202e}', '\u{9b}']),
+            "{error:?}"
+        );
     }
 }
 

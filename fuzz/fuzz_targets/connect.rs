@@ -21,7 +21,11 @@ fuzz_target!(|head: &[u8]| {
     // As `pass` does it: at the end of each line, until there is an answer.
     let lines = head.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
     let answers = lines.map(|(end, _)| &head[..=end]);
-    let first = PROXY.with(|proxy| answers.filter_map(|head| Some((head, answer(head, proxy)?))).next());
+    let first = PROXY.with(|proxy| {
+        answers
+            .filter_map(|head| Some((head, answer(head, proxy)?)))
+            .next()
+    });
     match first {
         None => {}
         Some((head, Ok(()))) => {

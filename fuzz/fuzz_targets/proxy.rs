@@ -17,7 +17,9 @@ fuzz_target!(|lines: &str| {
     let mut lines = lines.split('\n');
     let proxy = lines.next().unwrap_or_default();
     let exceptions = lines.next().unwrap_or_default();
-    let Ok(endpoint) = Endpoint::parse(lines.next().unwrap_or(DEFAULT_URL)) else { return };
+    let Ok(endpoint) = Endpoint::parse(lines.next().unwrap_or(DEFAULT_URL)) else {
+        return;
+    };
     // What is in front of the last @ is a user name and a password.
     let proxy = match proxy.rsplit_once('@') {
         Some((login, host)) => format!("{login}{SECRET}@{host}"),

@@ -29,9 +29,12 @@ fuzz_target!(|body: &[u8]| {
 /// The number as a parser reads it that keeps the text of numbers; `None` if it is too long for the arithmetic here.
 /// Panics if there is none, more than one, or a fraction.
 fn credits(body: &[u8]) -> Option<i128> {
-    let value =
-        SliceLexer::new(body).exactly_one(Lex::ws_peek, value::parse_unbounded).expect("a JSON value");
-    let Value::Object(fields) = value else { panic!("not an object") };
+    let value = SliceLexer::new(body)
+        .exactly_one(Lex::ws_peek, value::parse_unbounded)
+        .expect("a JSON value");
+    let Value::Object(fields) = value else {
+        panic!("not an object")
+    };
     let mut found = fields.iter().filter(|(name, _)| *name == "credits");
     let (Some((_, Value::Number((text, _)))), None) = (found.next(), found.next()) else {
         panic!("not one number")

@@ -30,9 +30,9 @@ fn has_key<N, S: AsRef<str>>(json: &Value<N, S>) -> bool {
     match json {
         Value::String(text) => text.as_ref().contains(KEY),
         Value::Array(items) => items.iter().any(has_key),
-        Value::Object(fields) => {
-            fields.iter().any(|(name, value)| name.as_ref().contains(KEY) || has_key(value))
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.as_ref().contains(KEY) || has_key(value)),
         _ => false,
     }
 }

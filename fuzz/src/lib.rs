@@ -30,6 +30,9 @@ pub const KEY: &str = "lk_test_not_a_real_key";
 #[track_caller]
 pub fn assert_shown(text: impl Display, limit: usize) {
     let text = text.to_string();
-    assert!(!text.contains(char::is_control), "{text:?} has control characters");
+    assert!(
+        !text.contains(char::is_control),
+        "{text:?} has control characters"
+    );
     assert!(text.chars().count() <= limit, "{text:?} is too long");
 }

@@ -33,7 +33,12 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 /// When there are no certificates to trust.
 pub fn agent(run: &Arc<Run>) -> Result<Agent> {
     let config = &run.config;
-    run.note(&config.proxy.as_ref().map_or("proxy: none".into(), |proxy| shown!("using {}", proxy.name)));
+    run.note(
+        &config
+            .proxy
+            .as_ref()
+            .map_or("proxy: none".into(), |proxy| shown!("using {}", proxy.name)),
+    );
     let is_plain = config.endpoint.is_plain();
     let agent_config = Agent::config_builder()
         .https_only(!is_plain)
@@ -49,8 +54,15 @@ pub fn agent(run: &Arc<Run>) -> Result<Agent> {
         .user_agent(USER_AGENT)
         .accept("application/json")
         .build();
-    let tls = if is_plain { None } else { Some(tls::config(run)?) };
-    let connect = connect::Connect { run: run.clone(), tls };
+    let tls = if is_plain {
+        None
+    } else {
+        Some(tls::config(run)?)
+    };
+    let connect = connect::Connect {
+        run: run.clone(),
+        tls,
+    };
     Ok(Agent::with_parts(agent_config, connect.clone(), connect))
 }
 
@@ -59,6 +71,11 @@ pub fn lost(error: &std::io::Error, name: &Shown) -> Error {
     // A server that requires a client certificate says so after its side of the handshake.
     match tls::rustls_error(error) {
         Some(_) => tls::error(error, name, true),
-        None => error!(Network, "the connection to {} was lost: {}", name, Shown::reason(error)),
+        None => error!(
+            Network,
+            "the connection to {} was lost: {}",
+            name,
+            Shown::reason(error)
+        ),
     }
 }

@@ -29,25 +29,49 @@ pub struct Proxy {
 ///
 /// # Errors
 /// When the variable that counts has a value that can't be understood. The value may hold a password and is not shown.
-pub fn choose(endpoint: &Endpoint, get: impl Fn(&str) -> Option<OsString>) -> Result<Option<Proxy>> {
+pub fn choose(
+    endpoint: &Endpoint,
+    get: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Proxy>> {
     let find = |variable: &str| {
         // On Windows the names have no case.
-        let lower = if cfg!(windows) { variable.to_owned() } else { variable.to_ascii_lowercase() };
+        let lower = if cfg!(windows) {
+            variable.to_owned()
+        } else {
+            variable.to_ascii_lowercase()
+        };
         let names = [lower, variable.to_owned()];
         names.into_iter().find_map(|name| Some((get(&name)?, name)))
     };
     let exceptions = find("NO_PROXY").unwrap_or_default().0;
     // Plain http is for servers on this machine, and a proxy would see the key.
-    let is_direct = endpoint.is_plain() || is_excepted(endpoint.host(), &exceptions.to_string_lossy());
-    let named = find("HTTPS_PROXY").or_else(|| find("ALL_PROXY")).filter(|_| !is_direct);
-    let Some((value, variable)) = named else { return Ok(None) };
+    let is_direct =
+        endpoint.is_plain() || is_excepted(endpoint.host(), &exceptions.to_string_lossy());
+    let named = find("HTTPS_PROXY")
+        .or_else(|| find("ALL_PROXY"))
+        .filter(|_| !is_direct);
+    let Some((value, variable)) = named else {
+        return Ok(None);
+    };
     let variable = Shown::new(variable);
-    let (ureq, url) = value.to_str().ok_or("it is not UTF-8").and_then(parse).map_err(|problem| {
-        let hint = "a proxy is given as http://host:port or http://user:password@host:port";
-        error!(Usage, "{} does not name a usable proxy: {}", variable, problem).hint(Some(hint.into()))
-    })?;
+    let (ureq, url) = value
+        .to_str()
+        .ok_or("it is not UTF-8")
+        .and_then(parse)
+        .map_err(|problem| {
+            let hint = "a proxy is given as http://host:port or http://user:password@host:port";
+            error!(
+                Usage,
+                "{} does not name a usable proxy: {}", variable, problem
+            )
+            .hint(Some(hint.into()))
+        })?;
     let name = shown!("the proxy {} (from {})", Shown::new(url), variable);
-    Ok(Some(Proxy { ureq, name, variable }))
+    Ok(Some(Proxy {
+        ureq,
+        name,
+        variable,
+    }))
 }
 
 /// Reads `[scheme://][user[:password]@]host[:port][/]`. The URL that is returned has no user name and password.
@@ -65,13 +89,22 @@ fn parse(value: &str) -> Result<(ureq::Proxy, String), &'static str> {
     if rest.contains(['/', '?', '#', '\\']) {
         return Err("it has a path, or a user name or password that is not percent-encoded");
     }
-    let (login, address) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
+    let (login, address) = rest
+        .rsplit_once('@')
+        .map_or((None, rest), |(login, rest)| (Some(login), rest));
     let (host, port) = host_and_port(address)?;
     // curl's defaults.
-    let port = port.unwrap_or(if protocol == ProxyProtocol::Https { 443 } else { 1080 });
+    let port = port.unwrap_or(if protocol == ProxyProtocol::Https {
+        443
+    } else {
+        1080
+    });
     // Versions 4 and 5 resolve locally, 4a and 5h at the proxy.
     let is_local = matches!(protocol, ProxyProtocol::Socks4 | ProxyProtocol::Socks5);
-    let mut proxy = ureq::Proxy::builder(protocol).host(host).port(port).resolve_target(is_local);
+    let mut proxy = ureq::Proxy::builder(protocol)
+        .host(host)
+        .port(port)
+        .resolve_target(is_local);
     if let Some(login) = login {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let decode = |text| {
@@ -82,7 +115,9 @@ fn parse(value: &str) -> Result<(ureq::Proxy, String), &'static str> {
         };
         proxy = proxy.username(&decode(user)?).password(&decode(password)?);
     }
-    let proxy = proxy.build().map_err(|_| "its host or its user name is too long")?;
+    let proxy = proxy
+        .build()
+        .map_err(|_| "its host or its user name is too long")?;
     Ok((proxy, format!("{scheme}://{host}:{port}")))
 }
 
@@ -90,20 +125,32 @@ fn parse(value: &str) -> Result<(ureq::Proxy, String), &'static str> {
 /// and ranges cover addresses; `*` alone covers everything.
 fn is_excepted(host: &str, list: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    let address = host
+        .parse::<IpAddr>()
+        .ok()
+        .map(|address| address.to_canonical());
     let covers = |entry: String| match address {
         Some(address) => {
             let entry = unbracketed(&entry);
-            entry.parse::<IpAddr>().is_ok_and(|entry| entry.to_canonical() == address)
-                || entry.parse::<IpNet>().is_ok_and(|range| range.contains(&address))
+            entry
+                .parse::<IpAddr>()
+                .is_ok_and(|entry| entry.to_canonical() == address)
+                || entry
+                    .parse::<IpNet>()
+                    .is_ok_and(|range| range.contains(&address))
         }
         None => {
             let domain = entry.strip_prefix('*').unwrap_or(&entry).trim_matches('.');
             let above = host.strip_suffix(domain);
-            !domain.is_empty() && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+            !domain.is_empty()
+                && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
         }
     };
-    list.trim() == "*" || list.split([',', ' ', '\t']).map(str::to_ascii_lowercase).any(covers)
+    list.trim() == "*"
+        || list
+            .split([',', ' ', '\t'])
+            .map(str::to_ascii_lowercase)
+            .any(covers)
 }
 
 #[cfg(test)]
@@ -114,9 +161,18 @@ mod tests {
     type Environment<'a> = &'a [(&'a str, &'a str)];
 
     fn chosen(url: &str, environment: Environment) -> Result<Option<Proxy>> {
-        let get =
-            |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
-        choose(&Endpoint::parse(url).map_err(|problem| panic!("{problem}")).unwrap(), get)
+        let get = |name: &str| {
+            environment
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        };
+        choose(
+            &Endpoint::parse(url)
+                .map_err(|problem| panic!("{problem}"))
+                .unwrap(),
+            get,
+        )
     }
 
     fn is_direct(url: &str, environment: Environment) -> bool {
@@ -125,7 +181,8 @@ mod tests {
 
     /// The proxy that `HTTPS_PROXY` with this value names.
     fn named(value: &str) -> Result<Proxy> {
-        chosen("https://host", &[("HTTPS_PROXY", value)]).map(|proxy| proxy.expect("there is no proxy"))
+        chosen("https://host", &[("HTTPS_PROXY", value)])
+            .map(|proxy| proxy.expect("there is no proxy"))
     }
 
     #[cfg(not(windows))] // There the names have no case.
@@ -135,13 +192,23 @@ mod tests {
             (&[][..], None),
             (&["ALL_PROXY"], Some("ALL_PROXY")),
             (&["ALL_PROXY", "all_proxy"], Some("all_proxy")),
-            (&["ALL_PROXY", "all_proxy", "HTTPS_PROXY"], Some("HTTPS_PROXY")),
-            (&["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"], Some("https_proxy")),
+            (
+                &["ALL_PROXY", "all_proxy", "HTTPS_PROXY"],
+                Some("HTTPS_PROXY"),
+            ),
+            (
+                &["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"],
+                Some("https_proxy"),
+            ),
             (&["HTTP_PROXY", "http_proxy"], None),
         ] {
-            let environment: Vec<_> = set.iter().map(|name| (*name, "http://proxy:3128")).collect();
+            let environment: Vec<_> = set
+                .iter()
+                .map(|name| (*name, "http://proxy:3128"))
+                .collect();
             let proxy = chosen("https://search.clado.ai", &environment).unwrap();
-            let name = counts.map(|variable| format!("the proxy http://proxy:3128 (from {variable})"));
+            let name =
+                counts.map(|variable| format!("the proxy http://proxy:3128 (from {variable})"));
             assert_eq!(proxy.map(|proxy| proxy.name.to_string()), name, "{set:?}");
             for plain in ["http://localhost", "http://127.0.0.1:8080"] {
                 assert!(is_direct(plain, &environment), "{plain} {set:?}");
@@ -155,21 +222,57 @@ mod tests {
             ("proxy", "http://proxy:1080", ProxyProtocol::Http),
             ("proxy:3128", "http://proxy:3128", ProxyProtocol::Http),
             ("http://proxy", "http://proxy:1080", ProxyProtocol::Http),
-            ("HTTP://proxy:3128/", "http://proxy:3128", ProxyProtocol::Http),
-            (" http://proxy:3128\n", "http://proxy:3128", ProxyProtocol::Http),
+            (
+                "HTTP://proxy:3128/",
+                "http://proxy:3128",
+                ProxyProtocol::Http,
+            ),
+            (
+                " http://proxy:3128\n",
+                "http://proxy:3128",
+                ProxyProtocol::Http,
+            ),
             ("https://proxy", "https://proxy:443", ProxyProtocol::Https),
             ("socks://proxy", "socks://proxy:1080", ProxyProtocol::Socks4),
-            ("socks4://proxy", "socks4://proxy:1080", ProxyProtocol::Socks4),
-            ("socks4a://proxy", "socks4a://proxy:1080", ProxyProtocol::Socks4A),
-            ("socks5://proxy", "socks5://proxy:1080", ProxyProtocol::Socks5),
-            ("Socks5h://proxy:9050", "socks5h://proxy:9050", ProxyProtocol::Socks5h),
+            (
+                "socks4://proxy",
+                "socks4://proxy:1080",
+                ProxyProtocol::Socks4,
+            ),
+            (
+                "socks4a://proxy",
+                "socks4a://proxy:1080",
+                ProxyProtocol::Socks4A,
+            ),
+            (
+                "socks5://proxy",
+                "socks5://proxy:1080",
+                ProxyProtocol::Socks5,
+            ),
+            (
+                "Socks5h://proxy:9050",
+                "socks5h://proxy:9050",
+                ProxyProtocol::Socks5h,
+            ),
             ("http://a_b-c.d:1", "http://a_b-c.d:1", ProxyProtocol::Http),
-            ("http://127.0.0.1:65535", "http://127.0.0.1:65535", ProxyProtocol::Http),
+            (
+                "http://127.0.0.1:65535",
+                "http://127.0.0.1:65535",
+                ProxyProtocol::Http,
+            ),
             ("http://[::1]", "http://[::1]:1080", ProxyProtocol::Http),
-            ("http://u:p@[2001:db8::1]:8080/", "http://[2001:db8::1]:8080", ProxyProtocol::Http),
+            (
+                "http://u:p@[2001:db8::1]:8080/",
+                "http://[2001:db8::1]:8080",
+                ProxyProtocol::Http,
+            ),
         ] {
             let proxy = named(value).unwrap();
-            assert_eq!(proxy.name.to_string(), format!("the proxy {url} (from HTTPS_PROXY)"), "{value}");
+            assert_eq!(
+                proxy.name.to_string(),
+                format!("the proxy {url} (from HTTPS_PROXY)"),
+                "{value}"
+            );
             assert_eq!(proxy.ureq.protocol(), protocol, "{value}");
             let (host, port) = url.rsplit_once(':').unwrap();
             assert!(host.ends_with(proxy.ureq.host()), "{value}");
@@ -211,7 +314,11 @@ mod tests {
             for scheme in ["http", "https", "socks5"] {
                 let value = format!("{scheme}://{credentials}@proxy:1");
                 let proxy = named(&value).unwrap().ureq;
-                assert_eq!((proxy.username(), proxy.password()), (Some(user), Some(password)), "{value}");
+                assert_eq!(
+                    (proxy.username(), proxy.password()),
+                    (Some(user), Some(password)),
+                    "{value}"
+                );
             }
         }
     }
@@ -269,10 +376,15 @@ mod tests {
         ] {
             let error = named(value).unwrap_err();
             let message = format!("HTTPS_PROXY does not name a usable proxy: {problem}");
-            assert_eq!((error.kind, error.message.to_string()), ("usage", message), "{value}");
+            assert_eq!(
+                (error.kind, error.message.to_string()),
+                ("usage", message),
+                "{value}"
+            );
         }
         let error = named(&format!("http://{}@proxy:1", "x".repeat(100_000))).unwrap_err();
-        let message = "HTTPS_PROXY does not name a usable proxy: its host or its user name is too long";
+        let message =
+            "HTTPS_PROXY does not name a usable proxy: its host or its user name is too long";
         assert_eq!(error.message.to_string(), message);
     }
 
@@ -280,10 +392,17 @@ mod tests {
     #[test]
     fn a_value_that_is_not_utf8_is_an_error() {
         use std::os::unix::ffi::OsStringExt;
-        let Ok(endpoint) = Endpoint::parse("https://host") else { panic!("the URL is good") };
-        let get = |name: &str| (name == "all_proxy").then(|| OsString::from_vec(b"http://\xff:1".to_vec()));
+        let Ok(endpoint) = Endpoint::parse("https://host") else {
+            panic!("the URL is good")
+        };
+        let get = |name: &str| {
+            (name == "all_proxy").then(|| OsString::from_vec(b"http://\xff:1".to_vec()))
+        };
         let error = choose(&endpoint, get).unwrap_err();
-        assert_eq!(error.message.to_string(), "all_proxy does not name a usable proxy: it is not UTF-8");
+        assert_eq!(
+            error.message.to_string(),
+            "all_proxy does not name a usable proxy: it is not UTF-8"
+        );
     }
 
     #[test]
@@ -349,14 +468,21 @@ mod tests {
     #[cfg(not(windows))] // There the names have no case.
     #[test]
     fn the_lower_case_no_proxy_counts_first() {
-        let with =
-            |list: Environment| is_direct("https://host", &[list, &[("https_proxy", "proxy:1")]].concat());
+        let with = |list: Environment| {
+            is_direct(
+                "https://host",
+                &[list, &[("https_proxy", "proxy:1")]].concat(),
+            )
+        };
         assert!(with(&[("no_proxy", "host"), ("NO_PROXY", "other")]));
         assert!(!with(&[("no_proxy", "other"), ("NO_PROXY", "host")]));
         assert!(with(&[("NO_PROXY", "host")]));
         assert!(!with(&[]));
         // A host that is reached directly needs no usable proxy.
-        assert!(is_direct("https://host", &[("https_proxy", "http://:x"), ("NO_PROXY", "host")]));
+        assert!(is_direct(
+            "https://host",
+            &[("https_proxy", "http://:x"), ("NO_PROXY", "host")]
+        ));
     }
 
     proptest! {

@@ -83,8 +83,14 @@ mod tests {
     }
 
     fn order(addresses: &[&str]) -> Vec<String> {
-        let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        interleave(&addresses).iter().map(ToString::to_string).collect()
+        let addresses: Vec<SocketAddr> = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        interleave(&addresses)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -104,7 +110,13 @@ mod tests {
     fn a_refused_address_gives_way_to_the_next() {
         let (_listener, good) = listener();
         let dead = DeadPort::new();
-        assert_eq!(connect(&[dead.address, dead.address, good]).unwrap().peer_addr().unwrap(), good);
+        assert_eq!(
+            connect(&[dead.address, dead.address, good])
+                .unwrap()
+                .peer_addr()
+                .unwrap(),
+            good
+        );
     }
 
     #[test]
@@ -112,7 +124,10 @@ mod tests {
         let dead = DeadPort::new();
         let error = connect(&[dead.address, dead.address]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(connect(&[]).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+        assert_eq!(
+            connect(&[]).unwrap_err().kind(),
+            io::ErrorKind::AddrNotAvailable
+        );
     }
 
     #[cfg(target_os = "linux")]
@@ -121,7 +136,11 @@ mod tests {
         let (black_hole, dead_port) = (super::server::BlackHole::new(), DeadPort::new());
         let (hole, dead) = (black_hole.address, dead_port.address);
         let (_listener, good) = listener();
-        for addresses in [&[hole, good][..], &[hole, hole, dead, good], &[dead, hole, good, hole]] {
+        for addresses in [
+            &[hole, good][..],
+            &[hole, hole, dead, good],
+            &[dead, hole, good, hole],
+        ] {
             assert_eq!(connect(addresses).unwrap().peer_addr().unwrap(), good);
         }
     }
@@ -130,6 +149,12 @@ mod tests {
     fn an_attempt_that_is_under_way_is_waited_for_when_no_address_is_left() {
         let (_listener, good) = listener();
         let dead = DeadPort::new();
-        assert_eq!(connect(&[good, dead.address, dead.address]).unwrap().peer_addr().unwrap(), good);
+        assert_eq!(
+            connect(&[good, dead.address, dead.address])
+                .unwrap()
+                .peer_addr()
+                .unwrap(),
+            good
+        );
     }
 }

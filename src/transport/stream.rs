@@ -26,7 +26,11 @@ pub struct Stream {
 impl Stream {
     pub fn new(inner: Connection, tls: bool, config: &Config) -> Stream {
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Stream { inner, buffers, tls }
+        Stream {
+            inner,
+            buffers,
+            tls,
+        }
     }
 }
 
@@ -68,6 +72,8 @@ impl Transport for Stream {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("tls", &self.tls).finish_non_exhaustive()
+        f.debug_struct("Stream")
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
     }
 }

@@ -29,13 +29,24 @@ pub fn verify_with(builder: Unverified, run: &Run) -> Result<Verified> {
     let mut roots = RootCertStore::empty();
     let mut problem = None;
     for (variable, path) in &run.config.certificates {
-        let name = shown!("{} (from {})", Shown::new(path.to_string_lossy()), *variable);
+        let name = shown!(
+            "{} (from {})",
+            Shown::new(path.to_string_lossy()),
+            *variable
+        );
         run.step(&shown!("could not read the certificates in {}", name));
         let is_file = *variable == "SSL_CERT_FILE";
-        let added = if is_file { add_file(path, &mut roots) } else { add_directory(path, &mut roots) };
+        let added = if is_file {
+            add_file(path, &mut roots)
+        } else {
+            add_directory(path, &mut roots)
+        };
         let error = match added {
             Ok(1..) => continue,
-            Ok(0) => error!(Usage, "could not use {}: there is no PEM certificate in it", name),
+            Ok(0) => error!(
+                Usage,
+                "could not use {}: there is no PEM certificate in it", name
+            ),
             Err(error) => error!(Usage, "could not read {}: {}", name, Shown::reason(&error)),
         };
         if is_file {
@@ -58,7 +69,9 @@ pub fn verify_with(builder: Unverified, run: &Run) -> Result<Verified> {
 #[cfg(any(windows, target_vendor = "apple"))]
 fn system(builder: Unverified) -> Result<Verified> {
     use rustls_platform_verifier::BuilderVerifierExt;
-    builder.with_platform_verifier().map_err(|_| no_certificates())
+    builder
+        .with_platform_verifier()
+        .map_err(|_| no_certificates())
 }
 
 /// The bundle where OpenSSL looks for it on this system, else its directories.
@@ -68,9 +81,17 @@ fn system(builder: Unverified) -> Result<Verified> {
     let mut roots = RootCertStore::empty();
     let _ = found.cert_file.map(|path| add_file(&path, &mut roots));
     if roots.is_empty() {
-        let _ = found.cert_dir.iter().map(|path| add_directory(path, &mut roots)).count();
+        let _ = found
+            .cert_dir
+            .iter()
+            .map(|path| add_directory(path, &mut roots))
+            .count();
     }
-    if roots.is_empty() { Err(no_certificates()) } else { Ok(builder.with_root_certificates(roots)) }
+    if roots.is_empty() {
+        Err(no_certificates())
+    } else {
+        Ok(builder.with_root_certificates(roots))
+    }
 }
 
 fn no_certificates() -> Error {
@@ -82,11 +103,17 @@ fn no_certificates() -> Error {
 fn add_directory(path: &Path, roots: &mut RootCertStore) -> io::Result<usize> {
     let files = fs::read_dir(path)?.flatten().map(|entry| entry.path());
     // Opening a named pipe would wait for a writer.
-    Ok(files.filter(|path| path.is_file()).flat_map(|path| add_file(&path, roots)).sum())
+    Ok(files
+        .filter(|path| path.is_file())
+        .flat_map(|path| add_file(&path, roots))
+        .sum())
 }
 
 fn add_file(path: &Path, roots: &mut RootCertStore) -> io::Result<usize> {
-    add_pem(BufReader::with_capacity(32 << 10, File::open(path)?.take(MAX_FILE)), roots)
+    add_pem(
+        BufReader::with_capacity(32 << 10, File::open(path)?.take(MAX_FILE)),
+        roots,
+    )
 }
 
 /// Adds the certificates in a PEM text, and returns their number. Other blocks, damaged ones and the text between are
@@ -101,12 +128,18 @@ pub fn add_pem(mut pem: impl BufRead, roots: &mut RootCertStore) -> io::Result<u
     // The label of the block that has begun, and its content.
     let (mut line, mut label, mut base64) = (Vec::new(), None, Vec::new());
     while pem.read_until(b'\n', &mut line)? > 0 {
-        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        let text = line
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(&line)
+            .trim_ascii();
         if let Some(begun) = text.strip_prefix(b"-----BEGIN ") {
             label = LABELS.into_iter().find(|label| *label == begun);
             base64.clear();
         } else if let Some(ended) = text.strip_prefix(b"-----END ") {
-            let der = decoder.decode(&base64).ok().filter(|_| label == Some(ended));
+            let der = decoder
+                .decode(&base64)
+                .ok()
+                .filter(|_| label == Some(ended));
             let _ = der.map(|der| roots.add(der.into()));
             label = None;
         } else if label.is_some() {
@@ -122,7 +155,10 @@ mod tests {
     use super::*;
 
     fn certificate() -> String {
-        rcgen::generate_simple_self_signed(vec!["search.example".to_owned()]).unwrap().cert.pem()
+        rcgen::generate_simple_self_signed(vec!["search.example".to_owned()])
+            .unwrap()
+            .cert
+            .pem()
     }
 
     /// How many certificates of a bundle can be trusted.
@@ -141,7 +177,9 @@ mod tests {
             format!("# One authority\n{first}\nand - another -\n----\n{second}\n\nthe end"),
             format!("\u{feff}{first}{second}"),
             format!("{first}{second}").replace(" CERTIFICATE", " X509 CERTIFICATE"),
-            format!("{first}-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n{second}"),
+            format!(
+                "{first}-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n{second}"
+            ),
         ];
         let mut roots = RootCertStore::empty();
         for text in texts {
@@ -152,7 +190,10 @@ mod tests {
     #[test]
     fn a_damaged_certificate_is_skipped_and_the_next_is_read() {
         let good = certificate();
-        let (begin, end) = ("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n");
+        let (begin, end) = (
+            "-----BEGIN CERTIFICATE-----\n",
+            "-----END CERTIFICATE-----\n",
+        );
         let half = &good[..good.len() / 2];
         for damaged in [
             format!("{begin}{end}"),
@@ -163,8 +204,16 @@ mod tests {
             begin.to_owned(),
             end.to_owned(),
         ] {
-            assert_eq!(usable(format!("{damaged}{good}").as_bytes()), 1, "{damaged}");
-            assert_eq!(usable(format!("{good}{damaged}").as_bytes()), 1, "{damaged}");
+            assert_eq!(
+                usable(format!("{damaged}{good}").as_bytes()),
+                1,
+                "{damaged}"
+            );
+            assert_eq!(
+                usable(format!("{good}{damaged}").as_bytes()),
+                1,
+                "{damaged}"
+            );
         }
     }
 

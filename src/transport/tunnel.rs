@@ -22,7 +22,9 @@ const MAX_HEADERS: usize = 128;
 /// When the proxy refuses, does not answer in HTTP, or closes the connection.
 pub fn pass(mut connection: Connection, endpoint: &Endpoint, proxy: &Proxy) -> Result<Connection> {
     let lost = |error| lost(&error, &proxy.name);
-    connection.write_all(request(endpoint, &proxy.ureq).as_bytes()).map_err(lost)?;
+    connection
+        .write_all(request(endpoint, &proxy.ureq).as_bytes())
+        .map_err(lost)?;
     connection.flush().map_err(lost)?;
     let mut head = Vec::new();
     while head.len() < MAX_HEAD {
@@ -41,8 +43,13 @@ pub fn pass(mut connection: Connection, endpoint: &Endpoint, proxy: &Proxy) -> R
 
 /// The whole request, to be sent at once. The API key is not in it.
 fn request(endpoint: &Endpoint, proxy: &ureq::Proxy) -> String {
-    let target = format!("{}:{}", endpoint.uri().host().unwrap_or_default(), endpoint.port());
-    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n");
+    let target = format!(
+        "{}:{}",
+        endpoint.uri().host().unwrap_or_default(),
+        endpoint.port()
+    );
+    let mut request =
+        format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n");
     if let (Some(user), Some(password)) = (proxy.username(), proxy.password()) {
         let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
         request += &format!("Proxy-Authorization: Basic {credentials}\r\n");
@@ -58,21 +65,41 @@ pub fn answer(head: &[u8], proxy: &Proxy) -> Option<Result<()>> {
     let status = match reply.parse(head) {
         Ok(status) if status.is_partial() => return None,
         Ok(_) => reply.code.unwrap_or_default(),
-        Err(_) => return Some(Err(error!(Network, "{} did not answer in HTTP", name).retryable(false))),
+        Err(_) => {
+            return Some(Err(
+                error!(Network, "{} did not answer in HTTP", name).retryable(false)
+            ));
+        }
     };
-    let offers = reply.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("Proxy-Authenticate"));
-    let offers: Vec<_> = offers.map(|header| header.value.to_ascii_lowercase()).collect();
+    let offers = reply
+        .headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("Proxy-Authenticate"));
+    let offers: Vec<_> = offers
+        .map(|header| header.value.to_ascii_lowercase())
+        .collect();
     let is_basic = |offer: &Vec<u8>| memchr::memmem::find(offer, b"basic").is_some();
     let error = match status {
         200..=299 => return Some(Ok(())),
         407 if !offers.is_empty() && !offers.iter().any(is_basic) => {
-            error!(Network, "{} wants a login other than Basic, which is not supported (HTTP 407)", name)
+            error!(
+                Network,
+                "{} wants a login other than Basic, which is not supported (HTTP 407)", name
+            )
         }
         407 if proxy.ureq.username().is_some() => {
-            error!(Network, "{} rejected the user name and password (HTTP 407)", name)
+            error!(
+                Network,
+                "{} rejected the user name and password (HTTP 407)", name
+            )
         }
-        407 => error!(Network, "{} requires a user name and password (HTTP 407)", name)
-            .hint(Some("put them into the proxy's URL: http://user:password@host:port".into())),
+        407 => error!(
+            Network,
+            "{} requires a user name and password (HTTP 407)", name
+        )
+        .hint(Some(
+            "put them into the proxy's URL: http://user:password@host:port".into(),
+        )),
         _ => error!(Network, "{} refused the connection (HTTP {})", name, status),
     };
     Some(Err(error.retryable(status == 429 || status >= 500)))

@@ -18,7 +18,13 @@ pub const KEY: &str = "lk_test_not_a_real_key";
 pub const BALANCE: &str = r#"{"credits": 247, "last_topup_at": "2024-01-15T10:30:00Z"}"#;
 
 /// The variables that an operating system, a coverage tool or Wine needs to start the program.
-const NEEDED: [&str; 5] = ["PATH", "SYSTEMROOT", "LLVM_PROFILE_FILE", "WINEPREFIX", "WINEDEBUG"];
+const NEEDED: [&str; 5] = [
+    "PATH",
+    "SYSTEMROOT",
+    "LLVM_PROFILE_FILE",
+    "WINEPREFIX",
+    "WINEDEBUG",
+];
 
 /// The program with nothing else in its environment: no key, no proxy, no certificates, no colour.
 pub fn clado() -> Command {
@@ -42,14 +48,22 @@ pub fn ask(url: &str) -> Command {
 pub fn within(outer: &str, inner: &Command) -> Command {
     let mut command = Command::new(outer);
     command.env_clear().timeout(Duration::from_secs(60));
-    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.envs(
+        inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     command
 }
 
 /// An API that answers each request for the balance with this status and body.
 pub fn api(status: usize, body: impl AsRef<[u8]>) -> mockito::ServerGuard {
     let mut server = mockito::Server::new();
-    server.mock("GET", "/api/credits").with_status(status).with_body(body).create();
+    server
+        .mock("GET", "/api/credits")
+        .with_status(status)
+        .with_body(body)
+        .create();
     server
 }
 
@@ -75,7 +89,10 @@ pub fn run(command: &mut Command) -> Run {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     };
-    assert!(!run.stdout.contains(KEY) && !run.stderr.contains(KEY), "the key is shown: {run:?}");
+    assert!(
+        !run.stdout.contains(KEY) && !run.stderr.contains(KEY),
+        "the key is shown: {run:?}"
+    );
     run
 }
 
@@ -83,7 +100,12 @@ pub fn run(command: &mut Command) -> Run {
 #[track_caller]
 pub fn expect_balance(command: &mut Command) -> String {
     let run = run(command.arg("--plain"));
-    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "247\n"), "{}", run.stderr);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(0), "247\n"),
+        "{}",
+        run.stderr
+    );
     run.stderr
 }
 
@@ -98,11 +120,20 @@ pub fn expect_error(
     hint: Option<&str>,
 ) -> Value {
     let plain = run(command);
-    let hint_line = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+    let hint_line = hint
+        .map(|hint| format!("hint: {hint}\n"))
+        .unwrap_or_default();
     assert_eq!(plain.stderr, format!("error: {message}\n{hint_line}"));
-    assert_eq!((plain.code, plain.stdout.as_str()), (Some(code), ""), "{message}");
+    assert_eq!(
+        (plain.code, plain.stdout.as_str()),
+        (Some(code), ""),
+        "{message}"
+    );
     let error = expect_json_error(command, code, kind);
-    assert_eq!((error["message"].as_str(), error["hint"].as_str()), (Some(message), hint));
+    assert_eq!(
+        (error["message"].as_str(), error["hint"].as_str()),
+        (Some(message), hint)
+    );
     error
 }
 
@@ -111,11 +142,20 @@ pub fn expect_error(
 #[track_caller]
 pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value {
     let run = run(command.arg("--json"));
-    assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{}", run.stderr);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(code), ""),
+        "{}",
+        run.stderr
+    );
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
-    let mut report: Value = serde_json::from_str(&run.stderr).unwrap_or_else(|_| panic!("{}", run.stderr));
+    let mut report: Value =
+        serde_json::from_str(&run.stderr).unwrap_or_else(|_| panic!("{}", run.stderr));
     let error = report["error"].take();
-    assert_eq!((error["kind"].as_str(), error["exit_code"].as_i64()), (Some(kind), Some(code.into())));
+    assert_eq!(
+        (error["kind"].as_str(), error["exit_code"].as_i64()),
+        (Some(kind), Some(code.into()))
+    );
     error
 }
 
@@ -124,7 +164,11 @@ pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value 
 pub fn std_command(command: &Command) -> std::process::Command {
     let mut same = std::process::Command::new(command.get_program());
     same.args(command.get_args()).env_clear();
-    same.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    same.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     same
 }
 
@@ -132,9 +176,17 @@ pub fn std_command(command: &Command) -> std::process::Command {
 #[cfg(target_os = "linux")]
 pub fn on_terminal(url: &str, arguments: &str) -> Command {
     let mut command = Command::new("script");
-    let program = assert_cmd::cargo::cargo_bin!("clado-credits").display().to_string();
-    command.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]).env_clear();
-    command.envs(ask(url).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let program = assert_cmd::cargo::cargo_bin!("clado-credits")
+        .display()
+        .to_string();
+    command
+        .args(["-qec", &format!("{program} {arguments}"), "/dev/null"])
+        .env_clear();
+    command.envs(
+        ask(url)
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     command.timeout(Duration::from_secs(60));
     command
 }
@@ -143,7 +195,10 @@ pub fn on_terminal(url: &str, arguments: &str) -> Command {
 /// `CLADO_TESTS_SKIP_NOTHING` set, as in `.ci/run`, that is a failure.
 pub fn is_available(what: &str, is_there: bool) -> bool {
     if !is_there {
-        assert!(std::env::var_os("CLADO_TESTS_SKIP_NOTHING").is_none(), "{what} is missing");
+        assert!(
+            std::env::var_os("CLADO_TESTS_SKIP_NOTHING").is_none(),
+            "{what} is missing"
+        );
         eprintln!("skipped: {what} is missing");
     }
     is_there
@@ -152,7 +207,10 @@ pub fn is_available(what: &str, is_there: bool) -> bool {
 /// [`is_available`] for a program on the search path.
 pub fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    is_available(name, std::env::split_paths(&path).any(|directory| directory.join(name).is_file()))
+    is_available(
+        name,
+        std::env::split_paths(&path).any(|directory| directory.join(name).is_file()),
+    )
 }
 
 /// [`is_available`] for the loopback address of IPv6.
@@ -167,11 +225,18 @@ pub fn has_ipv6() -> bool {
 pub fn replacing(path: &str, replacement: &std::path::Path, program: &Command) -> Option<Command> {
     let own_mounts = |command: &mut Command| {
         let script = r#"mount --bind "$0" "$1" && shift && exec "$@""#;
-        command.args(["-r", "-m", "sh", "-c", script]).arg(replacement).arg(path);
+        command
+            .args(["-r", "-m", "sh", "-c", script])
+            .arg(replacement)
+            .arg(path);
     };
     let mut attempt = Command::new("unshare");
     own_mounts(&mut attempt);
-    if !attempt.arg("true").output().is_ok_and(|run| run.status.success()) {
+    if !attempt
+        .arg("true")
+        .output()
+        .is_ok_and(|run| run.status.success())
+    {
         eprintln!("skipped: this user can't replace {path} for a program");
         return None;
     }

@@ -36,7 +36,12 @@ pub fn https(target: SocketAddr, config: ServerConfig) -> Server<Seen> {
     let config = Arc::new(config);
     proxy("127.0.0.1", move |stream| {
         let socket = stream.try_clone()?;
-        connect(&mut tls::accept(&config, stream), &socket, target, "HTTP/1.1 200 OK\r\n\r\n")
+        connect(
+            &mut tls::accept(&config, stream),
+            &socket,
+            target,
+            "HTTP/1.1 200 OK\r\n\r\n",
+        )
     })
 }
 
@@ -55,9 +60,15 @@ pub fn socks_on(host: &str, target: SocketAddr, password: Option<&'static str>) 
     })
 }
 
-fn proxy(host: &str, work: impl Fn(TcpStream) -> io::Result<Seen> + Clone + Send + 'static) -> Server<Seen> {
+fn proxy(
+    host: &str,
+    work: impl Fn(TcpStream) -> io::Result<Seen> + Clone + Send + 'static,
+) -> Server<Seen> {
     Server::on(host, move |stream| {
-        work(stream).unwrap_or_else(|error| Seen { asked: error.to_string(), sent: Vec::new() })
+        work(stream).unwrap_or_else(|error| Seen {
+            asked: error.to_string(),
+            sent: Vec::new(),
+        })
     })
 }
 

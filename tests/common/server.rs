@@ -1,6 +1,9 @@
 //! Servers on this machine whose every byte is up to the test, and addresses that do not answer.
 
-#![allow(dead_code, reason = "the unit tests of src/transport/race.rs use a part of it")]
+#![allow(
+    dead_code,
+    reason = "the unit tests of src/transport/race.rs use a part of it"
+)]
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -48,7 +51,11 @@ impl<T: Send + 'static> Server<T> {
                 thread::spawn(move || drop(sender.send(work(stream))));
             }
         });
-        Server { address, results, stop }
+        Server {
+            address,
+            results,
+            stop,
+        }
     }
 
     /// Its base URL.
@@ -59,7 +66,9 @@ impl<T: Send + 'static> Server<T> {
     /// Waits until the next connection is done, and returns what it came to.
     #[track_caller]
     pub fn next(&self) -> T {
-        self.results.recv_timeout(PATIENCE).expect("there was no connection")
+        self.results
+            .recv_timeout(PATIENCE)
+            .expect("there was no connection")
     }
 
     /// Stops listening, waits for the connections that were made, and returns what they came to.
@@ -128,7 +137,9 @@ pub fn read_head(stream: &mut impl Read) -> String {
 
 /// Makes the system close the connection with a RST instead of a FIN.
 pub fn reset_on_close(stream: &TcpStream) {
-    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+    socket2::SockRef::from(stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
 }
 
 /// Waits until the other side closes. What it sent and nobody read would make the system send a RST, which may
@@ -162,7 +173,9 @@ pub fn relay(
     let mut sent = Vec::new();
     let mut buffer = [0; 16 << 10];
     let read = |from: &mut dyn Read, buffer: &mut [u8]| match from.read(buffer) {
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Ok(None)
+        }
         Err(_) => Ok(Some(0)),
         Ok(amount) => Ok::<_, io::Error>(Some(amount)),
     };
@@ -192,8 +205,13 @@ pub struct DeadPort {
 impl DeadPort {
     pub fn new() -> DeadPort {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        DeadPort { address: socket.local_addr().unwrap().as_socket().unwrap(), _socket: socket }
+        socket
+            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .unwrap();
+        DeadPort {
+            address: socket.local_addr().unwrap().as_socket().unwrap(),
+            _socket: socket,
+        }
     }
 }
 
@@ -225,6 +243,9 @@ impl BlackHole {
             let _ = waiting.connect(&address);
             sockets.push(waiting);
         }
-        BlackHole { address: address.as_socket().unwrap(), _sockets: sockets }
+        BlackHole {
+            address: address.as_socket().unwrap(),
+            _sockets: sockets,
+        }
     }
 }

@@ -47,21 +47,28 @@ impl Authority {
     }
 
     pub fn named(name: &str) -> Authority {
-        Authority(CertifiedIssuer::self_signed(authority(name), KeyPair::generate().unwrap()).unwrap())
+        Authority(
+            CertifiedIssuer::self_signed(authority(name), KeyPair::generate().unwrap()).unwrap(),
+        )
     }
 
     /// An authority for the names in one domain only.
     pub fn limited_to(domain: &str) -> Authority {
         let permitted_subtrees = vec![GeneralSubtree::DnsName(domain.to_owned())];
         let mut params = authority("An authority for one domain");
-        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees,
+            excluded_subtrees: Vec::new(),
+        });
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// An authority below this one.
     pub fn intermediate(&self) -> Authority {
         let params = authority("One of its departments");
-        Authority(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
+        Authority(
+            CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap(),
+        )
     }
 
     pub fn pem(&self) -> String {
@@ -76,7 +83,10 @@ impl Authority {
     pub fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        Identity { chain: vec![certificate.into()], key: key.into() }
+        Identity {
+            chain: vec![certificate.into()],
+            key: key.into(),
+        }
     }
 
     /// A good certificate for `localhost`.
@@ -95,7 +105,13 @@ pub fn self_signed(params: &CertificateParams) -> (Identity, String) {
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     let pem = certificate.pem();
-    (Identity { chain: vec![certificate.into()], key: key.into() }, pem)
+    (
+        Identity {
+            chain: vec![certificate.into()],
+            key: key.into(),
+        },
+        pem,
+    )
 }
 
 /// A file with this content, deleted at the end of the test.
@@ -107,7 +123,9 @@ pub fn file(content: impl AsRef<[u8]>) -> NamedTempFile {
 
 /// The usual configuration for `identity`.
 pub fn config(identity: Identity) -> ServerConfig {
-    config_with(identity, rustls::DEFAULT_VERSIONS, |builder| builder.with_no_client_auth())
+    config_with(identity, rustls::DEFAULT_VERSIONS, |builder| {
+        builder.with_no_client_auth()
+    })
 }
 
 /// A configuration with these versions, and what `clients` requires of clients.
@@ -119,8 +137,12 @@ pub fn config_with(
     ) -> ConfigBuilder<ServerConfig, WantsServerCert>,
 ) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-    clients(builder).with_single_cert(identity.chain, identity.key).unwrap()
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap();
+    clients(builder)
+        .with_single_cert(identity.chain, identity.key)
+        .unwrap()
 }
 
 /// A configuration with these versions that requires a client certificate.
@@ -131,12 +153,19 @@ pub fn requiring_client_certificate(
     let mut clients = RootCertStore::empty();
     clients.add(authority.der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider).build().unwrap();
-    config_with(authority.good(), versions, |any| any.with_client_cert_verifier(verifier))
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider)
+        .build()
+        .unwrap();
+    config_with(authority.good(), versions, |any| {
+        any.with_client_cert_verifier(verifier)
+    })
 }
 
 /// The server's side of a TLS connection. The handshake is done on the first read.
-pub fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+pub fn accept(
+    config: &Arc<ServerConfig>,
+    stream: TcpStream,
+) -> StreamOwned<ServerConnection, TcpStream> {
     StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
 }
 
@@ -149,7 +178,9 @@ pub fn api(config: ServerConfig) -> Server {
 /// The same on another address of this machine.
 pub fn api_on(host: &str, config: ServerConfig) -> Server {
     let length = BALANCE.len();
-    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BALANCE}");
+    let reply = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BALANCE}"
+    );
     let config = Arc::new(config);
     Server::on(host, move |stream| {
         let mut stream = accept(&config, stream);

@@ -1,91 +1,102 @@
-//! The time limit of the run: how far the run has got, and what is reported when the time is up.
+//! The time limit of the run: how far the run has got, and what is reported when the time is up. Also `--verbose`,
+//! whose lines must not follow that report.
 //!
-//! It covers everything from reading the key to the last byte of the reply, but not writing the output.
+//! The limit covers everything from reading the key to the last byte of the reply, but not writing the output.
 
-use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::mem;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::cli::Config;
-use crate::error::{Error, Result, error};
-use crate::output::write_stderr;
-use crate::text::Shown;
+use anyhow::anyhow;
 
-/// A run: its settings, and how far it has got.
-pub struct Run {
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::reply::Reply;
+use crate::stdio;
+use crate::text::{Shown, shown};
+
+/// A check of the balance: its settings, and how far it has got.
+pub struct Check {
     /// The settings.
     pub config: Config,
     started: Instant,
-    /// What to report if the time is up now.
-    at_deadline: Mutex<Error>,
+    /// What to report if the time is up now. Whoever writes to standard error holds the lock, so that no line of
+    /// `--verbose` comes after the report.
+    error_at_deadline: Mutex<Error>,
 }
 
-impl Run {
-    /// A run whose time limit counts from `started`.
-    pub fn new(config: Config, started: Instant) -> Arc<Run> {
-        let at_deadline = Mutex::new(error!(Timeout, "the run did not start in time"));
-        Arc::new(Run {
+impl Check {
+    /// A check whose time limit counts from `started`.
+    pub fn new(config: Config, started: Instant) -> Arc<Check> {
+        let not_started = Error::new(Kind::Timeout, "the run did not start in time".into());
+        Arc::new(Check {
             config,
             started,
-            at_deadline,
+            error_at_deadline: Mutex::new(not_started),
         })
     }
 
-    /// Begins a step: if it is not done by the deadline, the error is `failure` with "within 30 seconds" behind it.
-    pub fn step(&self, failure: &Shown) {
-        let seconds = self.config.args.timeout.as_secs_f64();
+    /// Begins a step. If it takes longer than the time limit, the run fails with `failure` and "within 30 seconds".
+    pub fn step(&self, failure: Shown) {
+        let seconds = self.config.timeout.as_secs_f64();
         let noun = if seconds == 1.0 { "second" } else { "seconds" };
-        self.answered(error!(Timeout, "{} within {} {}", failure, seconds, noun));
+        let message = shown!("{} within {} {}", failure, seconds, noun);
+        self.set_error_at_deadline(Error::new(Kind::Timeout, message));
     }
 
-    /// Records that the outcome is known before the reply is complete: at the deadline the error is `answer`.
-    pub fn answered(&self, answer: Error) {
-        *self.lock() = answer;
+    /// Sets what the run fails with if the time is up before the next step.
+    pub fn set_error_at_deadline(&self, error: Error) {
+        *self.lock() = error;
     }
 
     /// Writes a line of `--verbose` to standard error.
-    pub fn note(&self, line: &Shown) {
-        let _held = self.lock();
-        if self.config.args.verbose {
-            write_stderr(&format!("* {line}\n"));
+    pub fn note(&self, line: Shown) {
+        let _lock = self.lock();
+        if self.config.verbose {
+            stdio::write_stderr(&format!("* {line}\n"));
         }
     }
 
-    /// Runs `work` on a thread of its own, and returns its result. When the time limit has passed, returns the error
-    /// of the current step and leaves the thread behind; it ends with the process.
+    /// Runs `fetch` on a thread of its own and returns its result. When the time limit has passed, returns the error of
+    /// the current step and leaves the thread behind; it ends with the process.
     ///
     /// # Errors
-    /// Those of `work`, a timeout, and a local failure when there can't be another thread.
-    pub fn until_deadline<T: Send + 'static>(
-        self: &Arc<Run>,
-        work: fn(&Arc<Run>) -> Result<T>,
-    ) -> Result<T> {
+    /// Those of `fetch`, a timeout, and a local failure when there can't be another thread.
+    pub fn run_until_deadline(
+        self: &Arc<Check>,
+        fetch: fn(&Arc<Check>) -> Result<Reply>,
+    ) -> Result<Reply> {
         let (sender, result) = mpsc::channel();
-        let run = self.clone();
-        thread::Builder::new()
-            .spawn(move || drop(sender.send(work(&run))))
-            .map_err(|problem| {
-                error!(
-                    Local,
-                    "could not start a thread: {}",
-                    Shown::reason(&problem)
-                )
-                .retryable(true)
-            })?;
-        let rest = self
-            .config
-            .args
-            .timeout
-            .saturating_sub(self.started.elapsed());
-        // Never unlocked after the deadline, so that no line of --verbose follows the error.
-        result
-            .recv_timeout(rest)
-            .unwrap_or_else(|_| Err(ManuallyDrop::new(self.lock()).clone()))
+        let check = Arc::clone(self);
+        let work = move || {
+            // After the deadline there is no receiver, and the result does not matter.
+            let _ = sender.send(fetch(&check));
+        };
+        if let Err(problem) = thread::Builder::new().spawn(work) {
+            let message = shown!("could not start a thread: {}", Shown::reason(&problem));
+            return Err(Error::new(Kind::Local, message).with_retryable(true));
+        }
+        let rest = self.config.timeout.saturating_sub(self.started.elapsed());
+        match result.recv_timeout(rest) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => {
+                let lock = self.lock();
+                let error = Error::clone(&lock);
+                // Never unlocked again, so that no line of --verbose follows the error.
+                mem::forget(lock);
+                Err(error)
+            }
+            // Only where a panic unwinds, as in tests; the release build aborts.
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(anyhow!("the thread of the request panicked").into())
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Error> {
-        self.at_deadline
+        self.error_at_deadline
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

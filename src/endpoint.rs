@@ -1,6 +1,6 @@
 //! Which base URLs are accepted, and the URL that is requested.
 //!
-//! Pure: opens no connection and resolves no name.
+//! Pure: opens no connection, resolves no name and reads no settings.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -21,8 +21,9 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the URL. The text does not repeat the URL, which may hold a password.
     pub fn parse(base: &str) -> Result<Endpoint, &'static str> {
-        const NOT_A_URL: &str = "not a URL such as https://host or https://host:port/prefix";
-        let (scheme, rest) = base.trim().split_once("://").ok_or(NOT_A_URL)?;
+        let Some((scheme, rest)) = base.trim().split_once("://") else {
+            return Err("not a URL such as https://host or https://host:port/prefix");
+        };
         // `Uri` drops a fragment silently.
         if rest.contains(['?', '#']) {
             return Err("a query or fragment is not allowed in it");
@@ -31,14 +32,10 @@ impl Endpoint {
         if authority.contains('@') {
             return Err("user name and password are not allowed in it");
         }
-        let host = unbracketed(host_and_port(authority)?.0);
-        let is_loopback = host.eq_ignore_ascii_case("localhost")
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.to_canonical().is_loopback());
+        let host = parse_authority(authority)?.host;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
-            "http" if is_loopback => "http",
+            "http" if is_loopback(host) => "http",
             "http" => {
                 return Err(
                     "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])",
@@ -46,10 +43,11 @@ impl Endpoint {
             }
             _ => return Err("the scheme must be https"),
         };
-        let url = format!("{scheme}://{authority}{}{PATH}", path.trim_end_matches('/'));
-        url.parse()
-            .map(Endpoint)
-            .map_err(|_| "its path has a character that is not allowed in a URL")
+        let prefix = path.trim_end_matches('/');
+        match format!("{scheme}://{authority}{prefix}{PATH}").parse::<Uri>() {
+            Ok(uri) => Ok(Endpoint(uri)),
+            Err(_) => Err("its path has a character that is not allowed in a URL"),
+        }
     }
 
     /// The full URL of the request.
@@ -64,9 +62,8 @@ impl Endpoint {
 
     /// The port, given or implied.
     pub fn port(&self) -> u16 {
-        self.0
-            .port_u16()
-            .unwrap_or(if self.is_plain() { 80 } else { 443 })
+        let default = if self.is_unencrypted() { 80 } else { 443 };
+        self.0.port_u16().unwrap_or(default)
     }
 
     /// Host and, where one was given, port: how messages name the server.
@@ -76,10 +73,18 @@ impl Endpoint {
             .map_or("", |authority| authority.as_str())
     }
 
-    /// Whether the request is not encrypted; then it must not leave this machine.
-    pub fn is_plain(&self) -> bool {
+    /// Whether this is plain http; then the request must not leave this machine.
+    pub fn is_unencrypted(&self) -> bool {
         self.0.scheme_str() == Some("http")
     }
+}
+
+/// The two parts of `host[:port]`.
+pub struct Authority<'a> {
+    /// The host; an IPv6 address still has its brackets.
+    pub host: &'a str,
+    /// The port, where one was given.
+    pub port: Option<u16>,
 }
 
 /// Splits `host[:port]` and checks both: a name, an IPv4 address or an IPv6 address in brackets, then nothing or a
@@ -87,42 +92,64 @@ impl Endpoint {
 ///
 /// # Errors
 /// What is wrong, as the end of a sentence that names the URL.
-pub fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+pub fn parse_authority(authority: &str) -> Result<Authority<'_>, &'static str> {
     let (host, port) = match authority.rsplit_once(':') {
+        // In an address without a port, the last colon is inside the brackets.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let is_host = match host.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => {
-            !host.is_empty()
-                && host
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        }
+    if !host.is_ascii() {
+        return Err("its host is not in ASCII; write it in its ASCII form (xn--…)");
+    }
+    if !is_host(host) {
+        return Err("its host is not a name or an address");
+    }
+    let port = match port {
+        Some(digits) => Some(parse_port(digits)?),
+        None => None,
     };
-    match port.map(|digits| {
-        digits
-            .parse()
-            .ok()
-            .filter(|port| *port > 0 && !digits.starts_with('+'))
-    }) {
-        _ if !host.is_ascii() => {
-            Err("its host is not in ASCII; write it in its ASCII form (xn--…)")
-        }
-        _ if !is_host => Err("its host is not a name or an address"),
-        Some(None) => Err("its port is not a number from 1 to 65535"),
-        port => Ok((host, port.flatten())),
+    Ok(Authority { host, port })
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(rest) = host.strip_prefix('[') {
+        let Some(address) = rest.strip_suffix(']') else {
+            return false;
+        };
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    !host.is_empty() && host.bytes().all(is_allowed)
+}
+
+fn parse_port(digits: &str) -> Result<u16, &'static str> {
+    const PROBLEM: &str = "its port is not a number from 1 to 65535";
+    // `parse` would accept a plus sign.
+    if digits.starts_with('+') {
+        return Err(PROBLEM);
+    }
+    match digits.parse::<u16>() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(PROBLEM),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    if host.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    match unbracketed(host).parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => false,
     }
 }
 
 /// A host without the brackets that an IPv6 address has in a URL.
 pub fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
+    let inside = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    inside.unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -238,7 +265,7 @@ mod tests {
                 proptest::prop_assert!(!endpoint.host().is_empty());
                 let is_local = endpoint.host().eq_ignore_ascii_case("localhost")
                     || endpoint.host().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-                proptest::prop_assert!(!endpoint.is_plain() || is_local);
+                proptest::prop_assert!(!endpoint.is_unencrypted() || is_local);
             }
         }
     }

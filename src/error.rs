@@ -1,166 +1,350 @@
-//! How a run can fail: one error type, and the tables of exit codes and error kinds.
+//! How a run can fail: one error type, the exit codes and the kinds of errors.
 //!
-//! The help, the README, the man page and the tests are made from these tables. Where an error arises and what it
-//! says is decided in the module that meets it.
+//! The help, the README, the man page and the tests are made from the codes and kinds. Where an error arises and what
+//! it says is decided in the file that meets it.
+
+use std::process::ExitCode;
 
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::text::Shown;
+use crate::text::{Shown, shown};
 
-/// Defines an enum whose variants each have a row of data, and `ALL`, the list of the variants.
-///
-/// A variant can't be added without its row, and no list made from `ALL` can miss it.
-macro_rules! table {
-    ($(#[$doc:meta])* $name:ident: $row:ty { $($(#[$variant_doc:meta])* $variant:ident = $value:expr,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+/// The exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The balance was read.
+    Success = 0,
+    /// The balance is below the minimum. Nothing else ends with 1.
+    BelowMinimum = 1,
+    /// The command line or a setting can't be used.
+    Usage = 2,
+    /// There is no usable key, or the API rejects it.
+    Unauthorized = 3,
+    /// HTTP 404.
+    NotFound = 4,
+    /// HTTP 5xx.
+    ServerError = 5,
+    /// HTTP 429.
+    RateLimited = 6,
+    /// There was no reply.
+    Unreachable = 7,
+    /// There was a reply, and it is not a balance.
+    UnexpectedReply = 8,
+    /// The fault is on this machine.
+    Local = 9,
+}
 
-        impl $name {
-            /// Every variant, in order.
-            pub const ALL: &[$name] = &[$($name::$variant,)*];
+impl Exit {
+    /// Every exit code, in order.
+    pub const ALL: [Exit; 10] = [
+        Exit::Success,
+        Exit::BelowMinimum,
+        Exit::Usage,
+        Exit::Unauthorized,
+        Exit::NotFound,
+        Exit::ServerError,
+        Exit::RateLimited,
+        Exit::Unreachable,
+        Exit::UnexpectedReply,
+        Exit::Local,
+    ];
 
-            /// The variant's row in the table.
-            pub fn row(self) -> $row {
-                match self { $($name::$variant => $value,)* }
+    /// The number that the process ends with.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What it means, as the help, the README and the man page say it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Success => "balance read, and not below --min",
+            Exit::BelowMinimum => "balance below --min",
+            Exit::Usage => "usage: bad flag, value or URL; unusable proxy or SSL_CERT_* variable",
+            Exit::Unauthorized => "unauthorized: no usable key, HTTP 401 or 403",
+            Exit::NotFound => "not found: HTTP 404",
+            Exit::ServerError => "server error: HTTP 5xx",
+            Exit::RateLimited => "rate limited: HTTP 429",
+            Exit::Unreachable => {
+                "unreachable: name resolution, connect, proxy, TLS, timeout, connection lost"
             }
+            Exit::UnexpectedReply => {
+                "unexpected reply: any other status, not JSON, wrong shape, too large"
+            }
+            Exit::Local => "local failure: output could not be written, anything internal",
         }
-    };
-}
-
-table! {
-    /// The exit codes: the place in this list is the code, the row is its meaning.
-    Exit: &'static str {
-        Success = "balance read, and not below --min",
-        BelowMinimum = "balance below --min",
-        Usage = "usage: bad flag, value or URL; unusable proxy or SSL_CERT_* variable",
-        Unauthorized = "unauthorized: no usable key, HTTP 401 or 403",
-        NotFound = "not found: HTTP 404",
-        ServerError = "server error: HTTP 5xx",
-        RateLimited = "rate limited: HTTP 429",
-        Unreachable = "unreachable: name resolution, connect, proxy, TLS, timeout, connection lost",
-        UnexpectedReply = "unexpected reply: any other status, not JSON, wrong shape, too large",
-        Local = "local failure: output could not be written, anything internal",
     }
 }
 
-table! {
-    /// The kinds of errors: the stable name in JSON errors, the exit code, whether another try later may succeed
-    /// (unless the error itself says otherwise), and the meaning.
-    Kind: (&'static str, Exit, bool, &'static str) {
-        BelowMinimum = ("below_minimum", Exit::BelowMinimum, false, "fewer credits than --min"),
-        Usage = ("usage", Exit::Usage, false, "a URL or an environment variable that cannot be used"),
-        NoApiKey = ("no_api_key", Exit::Unauthorized, false, "no key, or not one that can be sent"),
-        Unauthorized = ("unauthorized", Exit::Unauthorized, false, "HTTP 401 or 403"),
-        NotFound = ("not_found", Exit::NotFound, false, "HTTP 404"),
-        ServerError = ("server_error", Exit::ServerError, true, "HTTP 5xx"),
-        RateLimited = ("rate_limited", Exit::RateLimited, true, "HTTP 429"),
-        Timeout = ("timeout", Exit::Unreachable, true, "--timeout has passed"),
-        Network = ("network", Exit::Unreachable, true, "name resolution, connection or proxy failed"),
-        Tls = ("tls", Exit::Unreachable, false, "certificate or TLS handshake failed"),
-        UnexpectedReply = ("unexpected_reply", Exit::UnexpectedReply, false, "any other reply"),
-        Local = ("local", Exit::Local, false, "the fault is on this machine"),
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
     }
 }
 
-/// Why there is no balance, or not enough of it. Serialized, this is the `error` object of `--json`.
-#[derive(Debug, Clone, Serialize, Error)]
+/// The kinds of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Fewer credits than the minimum.
+    BelowMinimum,
+    /// A URL or a variable can't be used.
+    Usage,
+    /// There is no key, or not one that can be sent.
+    NoApiKey,
+    /// HTTP 401 or 403.
+    Unauthorized,
+    /// HTTP 404.
+    NotFound,
+    /// HTTP 5xx.
+    ServerError,
+    /// HTTP 429.
+    RateLimited,
+    /// The time limit has passed.
+    Timeout,
+    /// Name resolution, the connection or a proxy failed.
+    Network,
+    /// A certificate or the TLS handshake failed.
+    Tls,
+    /// Any other reply.
+    UnexpectedReply,
+    /// The fault is on this machine.
+    Local,
+}
+
+/// What is the same for all errors of a kind.
+pub struct KindInfo {
+    /// Its stable name in JSON errors.
+    pub name: &'static str,
+    /// The exit code.
+    pub exit: Exit,
+    /// Whether another try later may succeed, unless the error itself says otherwise.
+    pub retryable: bool,
+    /// What it means, as the help, the README and the man page say it.
+    pub meaning: &'static str,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 12] = [
+        Kind::BelowMinimum,
+        Kind::Usage,
+        Kind::NoApiKey,
+        Kind::Unauthorized,
+        Kind::NotFound,
+        Kind::ServerError,
+        Kind::RateLimited,
+        Kind::Timeout,
+        Kind::Network,
+        Kind::Tls,
+        Kind::UnexpectedReply,
+        Kind::Local,
+    ];
+
+    /// What is the same for all errors of this kind.
+    pub fn info(self) -> KindInfo {
+        match self {
+            Kind::BelowMinimum => KindInfo {
+                name: "below_minimum",
+                exit: Exit::BelowMinimum,
+                retryable: false,
+                meaning: "fewer credits than --min",
+            },
+            Kind::Usage => KindInfo {
+                name: "usage",
+                exit: Exit::Usage,
+                retryable: false,
+                meaning: "a URL or an environment variable that cannot be used",
+            },
+            Kind::NoApiKey => KindInfo {
+                name: "no_api_key",
+                exit: Exit::Unauthorized,
+                retryable: false,
+                meaning: "no key, or not one that can be sent",
+            },
+            Kind::Unauthorized => KindInfo {
+                name: "unauthorized",
+                exit: Exit::Unauthorized,
+                retryable: false,
+                meaning: "HTTP 401 or 403",
+            },
+            Kind::NotFound => KindInfo {
+                name: "not_found",
+                exit: Exit::NotFound,
+                retryable: false,
+                meaning: "HTTP 404",
+            },
+            Kind::ServerError => KindInfo {
+                name: "server_error",
+                exit: Exit::ServerError,
+                retryable: true,
+                meaning: "HTTP 5xx",
+            },
+            Kind::RateLimited => KindInfo {
+                name: "rate_limited",
+                exit: Exit::RateLimited,
+                retryable: true,
+                meaning: "HTTP 429",
+            },
+            Kind::Timeout => KindInfo {
+                name: "timeout",
+                exit: Exit::Unreachable,
+                retryable: true,
+                meaning: "--timeout has passed",
+            },
+            Kind::Network => KindInfo {
+                name: "network",
+                exit: Exit::Unreachable,
+                retryable: true,
+                meaning: "name resolution, connection or proxy failed",
+            },
+            Kind::Tls => KindInfo {
+                name: "tls",
+                exit: Exit::Unreachable,
+                retryable: false,
+                meaning: "certificate or TLS handshake failed",
+            },
+            Kind::UnexpectedReply => KindInfo {
+                name: "unexpected_reply",
+                exit: Exit::UnexpectedReply,
+                retryable: false,
+                meaning: "any other reply",
+            },
+            Kind::Local => KindInfo {
+                name: "local",
+                exit: Exit::Local,
+                retryable: false,
+                meaning: "the fault is on this machine",
+            },
+        }
+    }
+}
+
+/// Why there is no balance, or not enough of it.
+#[derive(Debug, Clone, Error)]
 #[error("{message}")]
 pub struct Error {
-    /// The stable name of its kind.
-    pub kind: &'static str,
+    /// The kind, which decides the exit code.
+    pub kind: Kind,
     /// What is wrong, as one sentence.
     pub message: Shown,
     /// What the user can do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Shown>,
     /// The HTTP status of the reply, if there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// How many seconds the server asks to wait, if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
     /// The balance, if it is below the minimum.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub credits: Option<i64>,
     /// The minimum that the balance is below.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum: Option<u64>,
     /// Whether another try later may succeed.
     pub retryable: bool,
-    /// The exit code of the run.
-    pub exit_code: u8,
 }
 
 /// A result whose error is the program's own.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Builds an [`struct@Error`] from a [`Kind`] and the parts of [`shown!`](crate::text::shown).
-macro_rules! error {
-    ($kind:ident, $($message:tt)*) => {
-        $crate::error::Error::new($crate::error::Kind::$kind, $crate::text::shown!($($message)*))
-    };
+/// The `error` object of `--json`. The names of its fields are stable.
+#[derive(Serialize)]
+struct JsonError<'a> {
+    kind: &'static str,
+    message: &'a Shown,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credits: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<u64>,
+    retryable: bool,
+    exit_code: u8,
 }
-pub(crate) use error;
 
 impl Error {
-    /// An error with what its kind implies.
+    /// An error without a hint, as retryable as its kind.
     pub fn new(kind: Kind, message: Shown) -> Error {
-        let (kind, exit, retryable, _) = kind.row();
-        let (hint, status, retry_after, credits, minimum) = Default::default();
         Error {
             kind,
             message,
-            hint,
-            status,
-            retry_after,
-            credits,
-            minimum,
-            retryable,
-            exit_code: exit as u8,
+            hint: None,
+            status: None,
+            retry_after: None,
+            credits: None,
+            minimum: None,
+            retryable: kind.info().retryable,
         }
     }
 
     /// Fewer credits than `--min` asks for.
     pub fn below_minimum(credits: i64, minimum: u64) -> Error {
         let noun = if credits == 1 { "credit" } else { "credits" };
-        let error = error!(
-            BelowMinimum,
-            "{} {} left, below the minimum of {}", credits, noun, minimum
+        let message = shown!(
+            "{} {} left, below the minimum of {}",
+            credits,
+            noun,
+            minimum
         );
-        Error {
-            credits: Some(credits),
-            minimum: Some(minimum),
-            ..error
-        }
+        let mut error = Error::new(Kind::BelowMinimum, message);
+        error.credits = Some(credits);
+        error.minimum = Some(minimum);
+        error
     }
 
-    /// Adds what the user can do about it, if there is anything.
-    pub fn hint(self, hint: Option<Shown>) -> Error {
-        Error { hint, ..self }
+    /// Adds what the user can do about it.
+    pub fn with_hint(mut self, hint: impl Into<Shown>) -> Error {
+        self.hint = Some(hint.into());
+        self
     }
 
     /// Says whether another try later may succeed, where the kind does not decide it.
-    pub fn retryable(self, retryable: bool) -> Error {
-        Error { retryable, ..self }
+    pub fn with_retryable(mut self, retryable: bool) -> Error {
+        self.retryable = retryable;
+        self
+    }
+
+    /// The exit code of the run.
+    pub fn exit(&self) -> Exit {
+        self.kind.info().exit
     }
 
     /// The text for standard error: one line of JSON, or `error: …` and perhaps `hint: …`.
-    pub fn report(&self, json: bool) -> String {
-        if json {
-            return format!(
-                "{{\"error\":{}}}\n",
-                serde_json::to_string(self).unwrap_or_default()
-            );
+    pub fn report(&self, as_json: bool) -> String {
+        if as_json {
+            return self.json_report();
         }
-        let prefix = if self.minimum.is_some() {
+        // A low balance is not an error of the program.
+        let prefix = if self.kind == Kind::BelowMinimum {
             ""
         } else {
             "error: "
         };
-        let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
-        format!("{prefix}{}\n{}", self.message, hint.unwrap_or_default())
+        let mut report = format!("{prefix}{}\n", self.message);
+        if let Some(hint) = &self.hint {
+            report += &format!("hint: {hint}\n");
+        }
+        report
+    }
+
+    fn json_report(&self) -> String {
+        let info = self.kind.info();
+        let error = JsonError {
+            kind: info.name,
+            message: &self.message,
+            hint: self.hint.as_ref(),
+            status: self.status,
+            retry_after: self.retry_after,
+            credits: self.credits,
+            minimum: self.minimum,
+            retryable: self.retryable,
+            exit_code: info.exit.code(),
+        };
+        // Strings and numbers can always be written as JSON.
+        let json = serde_json::to_string(&error).unwrap_or_default();
+        format!("{{\"error\":{json}}}\n")
     }
 }
 
@@ -174,13 +358,9 @@ impl From<Error> for ureq::Error {
 /// An error that this program does not expect: a defect of its own.
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Error {
-        let hint = "this is a bug in clado-credits; please report it";
-        error!(
-            Local,
-            "internal error: {}",
-            Shown::short(format!("{error:#}"))
-        )
-        .hint(Some(hint.into()))
+        let message = shown!("internal error: {}", Shown::short(format!("{error:#}")));
+        Error::new(Kind::Local, message)
+            .with_hint("this is a bug in clado-credits; please report it")
     }
 }
 
@@ -189,20 +369,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_code_is_the_place_in_the_table() {
+    fn every_exit_code_is_listed_in_order() {
         for (place, exit) in Exit::ALL.iter().enumerate() {
-            assert_eq!(*exit as usize, place);
+            assert_eq!(usize::from(exit.code()), place);
         }
-        assert_eq!(Exit::Local as u8, 9);
     }
 
     #[test]
     fn every_exit_code_but_0_has_a_kind() {
         for exit in &Exit::ALL[1..] {
-            assert!(
-                Kind::ALL.iter().any(|kind| kind.row().1 == *exit),
-                "{exit:?}"
-            );
+            let has_kind = Kind::ALL.iter().any(|kind| kind.info().exit == *exit);
+            assert!(has_kind, "{exit:?}");
         }
     }
 }

@@ -7,21 +7,16 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
-use crate::error::{Result, error};
+use crate::error::{Error, Kind, Result};
 use crate::text::{self, Shown, shown};
 
 /// The longest key accepted, in bytes; real ones have some forty.
-const MAX_LENGTH: u16 = 4096;
+const MAX_KEY: usize = 4096;
 
 /// The most that is read from a file or standard input: a key with whitespace around it.
-const MAX_READ: usize = 2 * MAX_LENGTH as usize;
+const MAX_FILE: usize = 2 * MAX_KEY;
 
-/// Hints for what is wrong with a key file.
-const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
-const ALONE: &str =
-    "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
-
-/// Where the user put the key. Shown by its place, never by its content.
+/// Where the user put the key. Messages name the place, never the key.
 pub enum Source {
     /// The value of the flag or variable with this name.
     Value(&'static str, OsString),
@@ -42,20 +37,33 @@ impl Source {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        let reader: Box<dyn Read + '_> = match self {
-            Source::Value(_, key) => Box::new(key.as_encoded_bytes()),
-            Source::File(path) => Box::new(File::open(path)?),
-            Source::Stdin => Box::new(io::stdin()),
-        };
-        let mut bytes = Vec::new();
-        // One byte more than is accepted: a longer file is refused, not cut. /dev/zero must not fill the memory.
-        reader.take(MAX_READ as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        match self {
+            Source::Value(_, key) => Ok(key.as_encoded_bytes().to_vec()),
+            Source::File(path) => read_limited(File::open(path)?),
+            Source::Stdin => read_limited(io::stdin()),
+        }
     }
+}
+
+fn read_limited(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than is accepted: a longer file is refused, not cut. /dev/zero must not fill the memory.
+    let limit = MAX_FILE as u64 + 1;
+    reader.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A key that can be sent: printable ASCII, not empty. It has no `Debug` and no `Display`, so that nothing prints it.
 pub struct Key(String);
+
+/// Why bytes are not a key.
+#[derive(Debug)]
+struct Problem {
+    /// What is wrong, as the end of a sentence that names the source.
+    text: Shown,
+    /// What the user can do about it.
+    hint: Option<&'static str>,
+}
 
 impl Key {
     /// Reads the key from `source`, trims the whitespace around it and checks every character. From then on it is
@@ -65,57 +73,55 @@ impl Key {
     /// When the source can't be read or does not hold a key. The error never shows a part of its content.
     pub fn load(source: &Source) -> Result<Key> {
         if matches!(source, Source::Stdin) && io::stdin().is_terminal() {
-            let error = error!(
-                NoApiKey,
-                "cannot read the API key: standard input is a terminal"
-            );
-            return Err(error.hint(Some(
-                "pipe the key in, or name a file: --api-key-file <PATH>".into(),
-            )));
+            let message = "cannot read the API key: standard input is a terminal";
+            let error = Error::new(Kind::NoApiKey, message.into());
+            return Err(error.with_hint("pipe the key in, or name a file: --api-key-file <PATH>"));
         }
         let name = source.name();
         let bytes = source.read().map_err(|error| {
-            error!(
-                NoApiKey,
-                "the API key from {} could not be read: {}",
-                name,
-                Shown::reason(&error)
-            )
+            let reason = Shown::reason(&error);
+            let message = shown!("the API key from {} could not be read: {}", name, reason);
+            Error::new(Kind::NoApiKey, message)
         })?;
-        let key = Key::parse(&bytes).map_err(|(problem, hint)| {
-            error!(NoApiKey, "the API key from {} {}", name, problem).hint(hint.map(Shown::from))
-        })?;
-        text::hide_key(key.expose_secret());
-        Ok(key)
+        match Key::parse(&bytes) {
+            Ok(key) => {
+                text::hide_key(key.expose_secret());
+                Ok(key)
+            }
+            Err(problem) => {
+                let message = shown!("the API key from {} {}", name, problem.text);
+                let mut error = Error::new(Kind::NoApiKey, message);
+                error.hint = problem.hint.map(Shown::from);
+                Err(error)
+            }
+        }
     }
 
-    /// Checks the bytes of a key. A problem comes with a hint where there is something to do.
-    fn parse(bytes: &[u8]) -> Result<Key, (Shown, Option<&'static str>)> {
+    /// Checks the bytes of a key.
+    fn parse(bytes: &[u8]) -> Result<Key, Problem> {
         let key = bytes.trim_ascii();
-        let place = key.iter().position(|b| !matches!(b, b' '..=b'~'));
-        let (what, hint) = match (key, &key[place.unwrap_or(key.len())..]) {
-            _ if bytes.len() > MAX_READ || key.len() > MAX_LENGTH.into() => {
-                return Err((shown!("is longer than {} characters", MAX_LENGTH), None));
-            }
-            ([], _) => return Err(("is blank".into(), None)),
-            (_, []) => return Ok(Key(String::from_utf8_lossy(key).into_owned())),
-            (_, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) => {
-                ("a byte-order mark of UTF-16", Some(ASCII))
-            }
-            (_, [0xef, 0xbb, 0xbf, ..]) => ("a byte-order mark", Some(ASCII)),
-            (_, [b'\n' | b'\r', ..]) => ("a line break", Some(ALONE)),
-            (_, [b'\t', ..]) => ("a tab", None),
-            (_, [0xe2, 0x80, 0x98..=0x9f, ..]) => ("typographic quotes", Some("remove the quotes")),
-            (_, [0x80..=0xff, ..]) => ("a non-ASCII character", Some(ASCII)),
-            _ => ("a control character", None),
+        if bytes.len() > MAX_FILE || key.len() > MAX_KEY {
+            return Err(Problem {
+                text: shown!("is longer than {} characters", MAX_KEY),
+                hint: None,
+            });
+        }
+        if key.is_empty() {
+            return Err(Problem {
+                text: "is blank".into(),
+                hint: None,
+            });
+        }
+        let Some(place) = key.iter().position(|b| !matches!(b, b' '..=b'~')) else {
+            // Printable ASCII, so nothing is replaced.
+            return Ok(Key(String::from_utf8_lossy(key).into_owned()));
         };
-        Err(match place {
-            Some(place @ 1..) => (
-                shown!("has {} after character {}", what, place as u64),
-                hint,
-            ),
-            _ => (shown!("starts with {}", what), hint),
-        })
+        let (what, hint) = describe_bad_character(&key[place..]);
+        let text = match place {
+            0 => shown!("starts with {}", what),
+            _ => shown!("has {} after character {}", what, place),
+        };
+        Err(Problem { text, hint })
     }
 
     /// The key itself, for the one header it belongs in.
@@ -124,31 +130,52 @@ impl Key {
     }
 
     /// What may be wrong with a rejected key, without any part of it.
-    pub fn hint(&self, source: &Source) -> Shown {
-        let key = self.expose_secret();
-        let scheme = key.split_once(' ').map_or("", |(scheme, _)| scheme);
-        let quote = |c: char| matches!(c, '"' | '\'' | '`');
-        let oddities = [
-            (
-                scheme.eq_ignore_ascii_case("bearer"),
-                "starts with \"Bearer \", which is added for you",
-            ),
-            (
-                key.starts_with(quote) || key.ends_with(quote),
-                "has quotes around it",
-            ),
-            (key.contains(' '), "has a space inside"),
-            (
-                !text::KEY_PREFIXES
-                    .iter()
-                    .any(|prefix| key.starts_with(prefix)),
-                "does not start with \"lk_\"",
-            ),
-        ];
-        match oddities.into_iter().find(|(is_odd, _)| *is_odd) {
-            Some((_, oddity)) => shown!("the key from {} {}", source.name(), oddity),
+    pub fn rejection_hint(&self, source: &Source) -> Shown {
+        match self.oddity() {
+            Some(oddity) => shown!("the key from {} {}", source.name(), oddity),
             None => shown!("the key came from {}", source.name()),
         }
+    }
+
+    /// What is unusual about the key, as the end of a sentence.
+    fn oddity(&self) -> Option<&'static str> {
+        let key = self.expose_secret();
+        if let Some((scheme, _)) = key.split_once(' ')
+            && scheme.eq_ignore_ascii_case("bearer")
+        {
+            return Some("starts with \"Bearer \", which is added for you");
+        }
+        let quotes = ['"', '\'', '`'];
+        if key.starts_with(quotes) || key.ends_with(quotes) {
+            return Some("has quotes around it");
+        }
+        if key.contains(' ') {
+            return Some("has a space inside");
+        }
+        if !text::KEY_PREFIXES
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+        {
+            return Some("does not start with \"lk_\"");
+        }
+        None
+    }
+}
+
+/// Names the character at the start of `rest`, which can't be a part of a key, and says what to do about it.
+fn describe_bad_character(rest: &[u8]) -> (&'static str, Option<&'static str>) {
+    const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
+    const ALONE: &str =
+        "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
+    match rest {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("a byte-order mark of UTF-16", Some(ASCII)),
+        [0xef, 0xbb, 0xbf, ..] => ("a byte-order mark", Some(ASCII)),
+        [b'\n' | b'\r', ..] => ("a line break", Some(ALONE)),
+        [b'\t', ..] => ("a tab", None),
+        // U+2018 to U+201F.
+        [0xe2, 0x80, 0x98..=0x9f, ..] => ("typographic quotes", Some("remove the quotes")),
+        [0x80..=0xff, ..] => ("a non-ASCII character", Some(ASCII)),
+        _ => ("a control character", None),
     }
 }
 
@@ -158,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn problem(bytes: &[u8]) -> String {
-        Key::parse(bytes).map(|_| ()).unwrap_err().0.to_string()
+        Key::parse(bytes).map(|_| ()).unwrap_err().text.to_string()
     }
 
     #[test]
@@ -196,16 +223,16 @@ mod tests {
 
     #[test]
     fn a_key_of_the_longest_length_is_accepted_and_a_longer_one_is_not_cut() {
-        let longest = "x".repeat(MAX_LENGTH.into());
+        let longest = "x".repeat(MAX_KEY);
         assert_eq!(
             Key::parse(longest.as_bytes()).unwrap().expose_secret(),
             longest
         );
-        let blanks = " ".repeat(MAX_READ - 3);
+        let blanks = " ".repeat(MAX_FILE - 3);
         for too_long in [
             format!("{longest}x"),
             format!("{blanks}lk_test"),
-            "x".repeat(MAX_READ + 1),
+            "x".repeat(MAX_FILE + 1),
         ] {
             assert_eq!(
                 problem(too_long.as_bytes()),
@@ -251,7 +278,7 @@ mod tests {
             assert_eq!(
                 Key::parse(key.as_bytes())
                     .unwrap()
-                    .hint(&source)
+                    .rejection_hint(&source)
                     .to_string(),
                 hint
             );

@@ -1,175 +1,158 @@
-//! What is printed: the balance as a table, as JSON or as a plain number. The only writer of standard output and of
-//! standard error, and the only file that knows comfy-table.
+//! What is printed on success: the balance as a table, as JSON or as a plain number. The only file that knows
+//! comfy-table.
 //!
-//! `render` is pure, the current time is passed in; `emit` writes.
-
-use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::thread;
-use std::time::Duration;
+//! Renders only: the current time is passed in, and `stdio.rs` writes.
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
-use jiff::Unit;
 use jiff::civil::DateTime;
-use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
 
-use crate::cli::{Args, Config};
-use crate::error::{Result, error};
+use crate::config::{Config, Format};
 use crate::reply::Reply;
-use crate::text::Shown;
+use crate::text::{Shown, shown};
 
-/// The text to print for `reply`; `now`, in UTC, is what the age of the last top-up is counted to.
+/// The text to print for `reply`. The age of the last top-up is measured at `now` (UTC).
 pub fn render(reply: &Reply, config: &Config, now: DateTime) -> String {
-    match &config.args {
-        Args { json: true, .. } => format!("{}\n", reply.body.trim_ascii()),
-        Args { plain: true, .. } => format!("{}\n", reply.credits),
-        Args { quiet: true, .. } => String::new(),
-        _ => table(
-            reply,
-            config.color,
-            config.missed_minimum(reply.credits).is_some(),
-            now,
-        ),
+    match config.format {
+        Format::Json => format!("{}\n", reply.body.trim_ascii()),
+        Format::Plain => format!("{}\n", reply.credits),
+        Format::Quiet => String::new(),
+        Format::Table => {
+            let is_below_minimum = config.missed_minimum(reply.credits).is_some();
+            let rows = [
+                credits_row(reply.credits, is_below_minimum),
+                last_topup_row(reply.last_topup.as_deref(), now),
+            ];
+            table(&rows, config.color)
+        }
     }
 }
 
-fn table(reply: &Reply, color: bool, short: bool, now: DateTime) -> String {
-    let alarm = if short || reply.credits <= 0 {
+/// A row of the table. Its cells can be made of nothing but safe text.
+struct Row {
+    label: &'static str,
+    /// The second cell: pieces with a blank between them.
+    value: Vec<Styled>,
+}
+
+/// A text and how it is shown where there is colour.
+struct Styled {
+    text: Shown,
+    style: Style,
+}
+
+fn credits_row(credits: i64, is_below_minimum: bool) -> Row {
+    let style = if is_below_minimum || credits <= 0 {
         AnsiColor::Red.on_default()
     } else {
         Style::new().bold()
     };
-    let paint = |text: String, style: Style| {
-        if color {
-            format!("{style}{text}{style:#}")
-        } else {
-            text
-        }
+    let number = Styled {
+        text: shown!("{}", credits),
+        style,
     };
-    let last_topup = match reply
-        .last_topup
-        .as_deref()
-        .map(|sent| (sent, timestamp(sent)))
-    {
-        None => "never".to_owned(),
-        Some((sent, None)) => Shown::short(sent).to_string(),
-        Some((_, Some(instant))) => {
-            let dim = |age| format!(" {}", paint(format!("({age})"), Style::new().dimmed()));
-            let (day, age) = (
-                instant.date(),
-                age(instant, now).map(dim).unwrap_or_default(),
-            );
-            format!(
-                "{day} {:02}:{:02} UTC{age}",
-                instant.hour(),
-                instant.minute()
-            )
+    Row {
+        label: "Credits",
+        value: vec![number],
+    }
+}
+
+fn last_topup_row(sent: Option<&str>, now: DateTime) -> Row {
+    let mut value = Vec::new();
+    match (sent, sent.and_then(parse_timestamp)) {
+        (None, _) => value.push(plain("never".into())),
+        (Some(sent), None) => value.push(plain(Shown::short(sent))),
+        (Some(_), Some(time)) => {
+            value.push(plain(Shown::new(
+                time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            )));
+            if let Some(age) = age(time, now) {
+                value.push(Styled {
+                    text: shown!("({})", age),
+                    style: Style::new().dimmed(),
+                });
+            }
         }
-    };
+    }
+    Row {
+        label: "Last top-up",
+        value,
+    }
+}
+
+fn plain(text: Shown) -> Styled {
+    Styled {
+        text,
+        style: Style::new(),
+    }
+}
+
+fn table(rows: &[Row], color: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.add_row([
-        "Credits".to_owned(),
-        paint(reply.credits.to_string(), alarm),
-    ]);
-    table.add_row(["Last top-up".to_owned(), last_topup]);
-    for (column, padding) in table.column_iter_mut().zip([(0, 2), (0, 0)]) {
-        column.set_padding(padding);
+    for row in rows {
+        table.add_row([row.label.to_owned(), cell(&row.value, color)]);
+    }
+    if let Some(labels) = table.column_mut(0) {
+        labels.set_padding((0, 2));
+    }
+    if let Some(values) = table.column_mut(1) {
+        values.set_padding((0, 0));
     }
     table.trim_fmt() + "\n"
 }
 
-/// Reads an ISO 8601 timestamp as a time in UTC, which is also what one without an offset is taken for. A time zone in
-/// brackets is not ISO 8601.
-fn timestamp(sent: &str) -> Option<DateTime> {
-    let with_offset = sent
-        .parse()
-        .map(|instant| TimeZone::UTC.to_datetime(instant));
-    with_offset
-        .or_else(|_| sent.parse())
-        .ok()
-        .filter(|_| !sent.contains('['))
+fn cell(pieces: &[Styled], color: bool) -> String {
+    let mut cell = String::new();
+    for Styled { text, style } in pieces {
+        if !cell.is_empty() {
+            cell.push(' ');
+        }
+        if color {
+            cell += &format!("{style}{text}{style:#}");
+        } else {
+            cell += &text.to_string();
+        }
+    }
+    cell
+}
+
+/// Parses an ISO 8601 timestamp and converts it to UTC. Without an offset, it is taken as UTC.
+fn parse_timestamp(sent: &str) -> Option<DateTime> {
+    // jiff also reads a time zone in brackets, which is not ISO 8601.
+    if sent.contains('[') {
+        return None;
+    }
+    if let Ok(instant) = sent.parse::<Timestamp>() {
+        return Some(TimeZone::UTC.to_datetime(instant));
+    }
+    sent.parse::<DateTime>().ok()
 }
 
 /// The time since `then` in its largest unit; `None` for the future.
-fn age(then: DateTime, now: DateTime) -> Option<String> {
-    let span = then.until((Unit::Year, now)).ok().filter(|_| then <= now)?;
-    let printer = SpanPrinter::new()
-        .designator(Designator::Verbose)
-        .comma_after_designator(true);
-    let units = printer
-        .spacing(Spacing::BetweenUnitsAndDesignators)
-        .span_to_string(&span);
-    let largest = units.split(',').next()?;
-    // Less than a minute is in seconds or in parts of them.
-    Some(if largest.contains("second") {
-        "just now".to_owned()
-    } else {
-        format!("{largest} ago")
-    })
-}
-
-/// Writes `bytes` to standard output. A reader that has gone away is not an error.
-///
-/// # Errors
-/// When the bytes can't be written, to a full disk for example. A regular file is left as long as it was.
-pub fn emit(bytes: &[u8]) -> Result<()> {
-    match stdout().and_then(|file| write(file, bytes)) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error!(
-            Local,
-            "could not write the output: {}",
-            Shown::reason(&error)
-        )),
-        _ => Ok(()),
+fn age(then: DateTime, now: DateTime) -> Option<Shown> {
+    if then > now {
+        return None;
     }
-}
-
-/// Standard output as a file. The standard library's own handle reports success for a descriptor that is not open
-/// for writing.
-fn stdout() -> io::Result<File> {
-    #[cfg(unix)]
-    let owned = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
-    #[cfg(windows)]
-    let owned = std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned();
-    owned.map(File::from)
-}
-
-fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
-    // Windows has no metadata for a console or a pipe.
-    let length = file
-        .metadata()
-        .ok()
-        .filter(Metadata::is_file)
-        .map(|before| before.len());
-    let is_temporary =
-        |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match (file.write(rest), length) {
-            (Ok(written), Some(length)) if written < rest.len() => {
-                // No space for all of it: a part of a number must not stay.
-                file.seek(SeekFrom::Current(-(written as i64)))?;
-                file.set_len(length)?;
-                return Err(io::Error::new(
-                    ErrorKind::StorageFull,
-                    "there is not enough space for it",
-                ));
-            }
-            (Ok(0), _) => return Err(ErrorKind::WriteZero.into()),
-            (Ok(written), _) => rest = &rest[written..],
-            // A descriptor that does not block: a slow reader is waited for by trying again.
-            (Err(error), _) if is_temporary(&error) => thread::sleep(Duration::from_millis(10)),
-            (Err(error), _) => return Err(error),
+    let span = then.until((Unit::Year, now)).ok()?;
+    let units = [
+        (i64::from(span.get_years()), "year"),
+        (i64::from(span.get_months()), "month"),
+        (i64::from(span.get_days()), "day"),
+        (i64::from(span.get_hours()), "hour"),
+        (span.get_minutes(), "minute"),
+    ];
+    for (amount, unit) in units {
+        if amount == 1 {
+            return Some(shown!("1 {} ago", unit));
+        }
+        if amount > 1 {
+            return Some(shown!("{} {}s ago", amount, unit));
         }
     }
-    Ok(())
-}
-
-/// Writes `text` to standard error. A failure is ignored; the exit code still says what happened.
-pub fn write_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    Some("just now".into())
 }
 
 #[cfg(test)]
@@ -179,13 +162,18 @@ mod tests {
 
     const NOW: &str = "2026-07-01T12:00:00Z";
 
-    fn table_of(credits: i64, last_topup: Option<&str>, color: bool, short: bool) -> String {
-        let reply = Reply {
-            body: String::new(),
-            credits,
-            last_topup: last_topup.map(str::to_owned),
-        };
-        table(&reply, color, short, timestamp(NOW).unwrap())
+    fn table_of(
+        credits: i64,
+        last_topup: Option<&str>,
+        color: bool,
+        is_below_minimum: bool,
+    ) -> String {
+        let now = parse_timestamp(NOW).unwrap();
+        let rows = [
+            credits_row(credits, is_below_minimum),
+            last_topup_row(last_topup, now),
+        ];
+        table(&rows, color)
     }
 
     #[test]

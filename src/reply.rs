@@ -1,6 +1,6 @@
 //! Reads bodies: the balance in a good one, the server's message and the time to wait in an error.
 //!
-//! Pure: bytes in, values out. What a status means is decided in `client.rs`.
+//! Bytes in, values out. What a status means is decided in `client.rs`.
 
 use std::io;
 
@@ -26,6 +26,7 @@ pub struct Reply {
     pub last_topup: Option<String>,
 }
 
+/// The fields that are read, as they stand in the body.
 #[derive(Deserialize)]
 struct Fields {
     credits: Option<Box<RawValue>>,
@@ -42,28 +43,21 @@ impl Reply {
     pub fn parse(body: Vec<u8>) -> Result<Reply, &'static str> {
         const NOT_JSON: &str = "the reply is not JSON";
         let body = String::from_utf8(body).map_err(|_| NOT_JSON)?;
-        // `Fields` skips what it does not need. This reads everything, so that what is printed always parses.
-        let (mut from, mut to) = (Deserializer::from_str(&body), Serializer::new(io::sink()));
-        serde_transcode::transcode(&mut from, &mut to)
-            .and_then(|()| from.end())
-            .map_err(|_| NOT_JSON)?;
-        body.trim_start()
-            .strip_prefix('{')
-            .ok_or("the reply is not a JSON object")?;
-        let Fields {
-            credits,
-            last_topup_at,
-        } = serde_json::from_str(&body)
+        if !is_json(&body) {
+            return Err(NOT_JSON);
+        }
+        if !body.trim_start().starts_with('{') {
+            return Err("the reply is not a JSON object");
+        }
+        // The body is a JSON object and a field can have any value, so only a field that is there twice is left as an
+        // error.
+        let fields = serde_json::from_str::<Fields>(&body)
             .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
-        let credits = integer(credits.as_deref().map_or("", RawValue::get))?;
-        // A string loses its quotes, unless they are all that it has.
-        let string = |raw: &str| {
-            serde_json::from_str(raw)
-                .ok()
-                .filter(|s: &String| !s.trim().is_empty())
+        let credits = match fields.credits {
+            Some(json) => integer(json.get())?,
+            None => return Err(NO_INTEGER),
         };
-        let last_topup =
-            last_topup_at.map(|raw| string(raw.get()).unwrap_or_else(|| raw.get().to_owned()));
+        let last_topup = fields.last_topup_at.map(|json| text_or_json(json.get()));
         Ok(Reply {
             body,
             credits,
@@ -72,16 +66,35 @@ impl Reply {
     }
 }
 
+/// Whether the whole text is JSON. [`Fields`] skips what it does not need; this reads everything, so that what is
+/// printed always parses.
+fn is_json(text: &str) -> bool {
+    let mut reader = Deserializer::from_str(text);
+    let mut writer = Serializer::new(io::sink());
+    serde_transcode::transcode(&mut reader, &mut writer).is_ok() && reader.end().is_ok()
+}
+
+/// The content of a JSON string; any other value as it stands, and also a blank string, whose quotes are all there is
+/// to show.
+fn text_or_json(json: &str) -> String {
+    match serde_json::from_str::<String>(json) {
+        Ok(text) if !text.trim().is_empty() => text,
+        _ => json.to_owned(),
+    }
+}
+
+const NO_INTEGER: &str = "the reply has no integer \"credits\" field";
+const OUT_OF_RANGE: &str = "the \"credits\" field of the reply is out of range";
+
 /// The integer that a JSON number stands for. As in JSON Schema, 150.0 and 1.5e2 are integers too. It is read from
 /// the digits, never through a float: 9007199254740993.0 is that very number.
 fn integer(json: &str) -> Result<i64, &'static str> {
-    const NO_INTEGER: &str = "the reply has no integer \"credits\" field";
-    const OUT_OF_RANGE: &str = "the \"credits\" field of the reply is out of range";
     if !json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Err(NO_INTEGER);
     }
     let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // The number is `digits` times ten to the power of `exponent - fraction.len()`.
     let digits = format!("{whole}{fraction}");
     let significant = digits.trim_end_matches('0');
     if matches!(significant, "" | "-") {
@@ -93,72 +106,102 @@ fn integer(json: &str) -> Result<i64, &'static str> {
     } else {
         i64::MAX
     };
-    let shift = (digits.len() - significant.len()) as i64 - fraction.len() as i64;
-    let zeros = exponent.parse().unwrap_or(limit).saturating_add(shift);
+    let exponent = exponent.parse::<i64>().unwrap_or(limit);
+    let trimmed = (digits.len() - significant.len()) as i64;
+    let zeros = exponent.saturating_add(trimmed - fraction.len() as i64);
+    if zeros < 0 {
+        return Err(NO_INTEGER);
+    }
     // With 20 zeros any number is out of range.
-    let zeros = usize::try_from(zeros).map_err(|_| NO_INTEGER)?.min(20);
-    format!("{significant}{}", "0".repeat(zeros))
-        .parse()
-        .map_err(|_| OUT_OF_RANGE)
+    let zeros = "0".repeat(zeros.min(20) as usize);
+    match format!("{significant}{zeros}").parse::<i64>() {
+        Ok(integer) => Ok(integer),
+        Err(_) => Err(OUT_OF_RANGE),
+    }
 }
 
 /// The message in an error body; `None` if there is none. Knows the shapes `{"detail": "…"}`,
 /// `{"detail": [{"msg": "…"}]}`, `{"error": "…"}`, `{"error": {"message": "…"}}`, `{"message": "…"}` and plain text.
 pub fn message(body: &[u8]) -> Option<Shown> {
-    fn find(value: &Value) -> Option<&str> {
-        match value {
-            Value::String(text) => {
-                Some(text.trim()).filter(|t| !t.is_empty() && !t.starts_with('<'))
-            }
-            Value::Array(items) => items.iter().find_map(find),
-            Value::Object(fields) => ["detail", "error", "message", "msg"]
-                .iter()
-                .find_map(|name| find(fields.get(*name)?)),
-            _ => None,
-        }
+    let text = std::str::from_utf8(body).ok()?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if let Ok(value) = serde_json::from_str::<Value>(text) {
+        return find_message(&value).map(Shown::short);
     }
-    let text = std::str::from_utf8(body)
-        .ok()?
-        .trim_start_matches('\u{feff}')
-        .trim();
-    match serde_json::from_str(text) {
-        Ok(value) => find(&value).map(Shown::short),
-        Err(_) => {
-            (!text.is_empty() && !text.starts_with(['<', '{', '['])).then(|| Shown::short(text))
+    // Damaged JSON and pages are not messages.
+    if text.is_empty() || text.starts_with(['<', '{', '[']) {
+        return None;
+    }
+    Some(Shown::short(text))
+}
+
+fn find_message(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            let is_message = !text.is_empty() && !text.starts_with('<');
+            if is_message { Some(text) } else { None }
         }
+        Value::Array(items) => items.iter().find_map(find_message),
+        Value::Object(fields) => {
+            for name in ["detail", "error", "message", "msg"] {
+                if let Some(value) = fields.get(name)
+                    && let Some(message) = find_message(value)
+                {
+                    return Some(message);
+                }
+            }
+            None
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
 /// Whether a body is a web page, or anything else made of tags.
 pub fn is_web_page(body: &[u8]) -> bool {
-    body.strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(body)
-        .trim_ascii_start()
-        .starts_with(b"<")
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    body.trim_ascii_start().starts_with(b"<")
 }
 
 /// Seconds to wait before the next try: the body's `retry_after`, else the `Retry-After` header, which holds
 /// seconds or a date (RFC 9110, section 10.2.3).
 pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<u64> {
-    // Only digits, and perhaps a fraction: nobody sends a sign or an exponent.
-    let seconds = |text: &str| -> Option<i64> {
-        let whole = text.trim().split('.').next()?;
-        whole
-            .bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| whole.parse().ok())?
+    let wait = match seconds_in_body(body) {
+        Some(seconds) => seconds,
+        None => seconds_in_header(header?, now)?,
     };
-    let date =
-        |text: &str| Some(rfc2822::parse(text).ok()?.timestamp().as_second() - now.as_second());
-    let body: Option<Value> = serde_json::from_slice(body).ok();
-    let field =
-        body.and_then(|body| seconds(body.get("retry_after")?.to_string().trim_matches('"')));
-    let wait = field
-        .or_else(|| seconds(header?))
-        .or_else(|| date(header?))?;
-    u64::try_from(wait)
-        .ok()
-        .filter(|wait| (1..=LONGEST_WAIT).contains(wait))
+    if (1..=LONGEST_WAIT).contains(&wait) {
+        Some(wait)
+    } else {
+        None
+    }
+}
+
+fn seconds_in_body(body: &[u8]) -> Option<u64> {
+    let body = serde_json::from_slice::<Value>(body).ok()?;
+    match body.get("retry_after")? {
+        Value::Number(number) => parse_seconds(&number.to_string()),
+        Value::String(text) => parse_seconds(text),
+        _ => None,
+    }
+}
+
+fn seconds_in_header(header: &str, now: Timestamp) -> Option<u64> {
+    if let Some(seconds) = parse_seconds(header) {
+        return Some(seconds);
+    }
+    let date = rfc2822::parse(header).ok()?.timestamp();
+    u64::try_from(date.as_second() - now.as_second()).ok()
+}
+
+/// Only digits, and perhaps a fraction: nobody sends a sign or an exponent.
+fn parse_seconds(text: &str) -> Option<u64> {
+    let (whole, _fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    // `parse` would accept a plus sign.
+    if !whole.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    whole.parse::<u64>().ok()
 }
 
 #[cfg(test)]
@@ -168,8 +211,6 @@ mod tests {
 
     const NOT_JSON: &str = "the reply is not JSON";
     const NOT_AN_OBJECT: &str = "the reply is not a JSON object";
-    const NO_INTEGER: &str = "the reply has no integer \"credits\" field";
-    const OUT_OF_RANGE: &str = "the \"credits\" field of the reply is out of range";
     const DUPLICATE: &str = "the reply has more than one \"credits\" or \"last_topup_at\" field";
 
     fn parse(body: &str) -> Result<Reply, &'static str> {

@@ -1,11 +1,23 @@
 //! Makes text from outside safe to print: on one line, without control characters, without the API key.
 //!
-//! [`Shown`] is the only type that messages and tables accept, and this file decides what becomes of a text on its
-//! way into it. The sentences themselves are written where errors arise.
+//! Messages and table cells are made of [`Shown`] alone, and this file decides what becomes of a text on its way into
+//! it. The sentences themselves are written where errors arise.
+//!
+//! # The list of keys
+//!
+//! The keys to hide are in a global list, `KEYS`. A key has to be hidden in every message, also in those of files
+//! that know nothing of keys, and a list that is passed along would be forgotten somewhere. So every function that
+//! makes a [`Shown`] from outside text reads global state, and what it returns depends on which keys were added before:
+//!
+//! * Keys on the command line and in the environment are added before the arguments are parsed.
+//! * A key from a file or from standard input is added when it is read, before anything is sent.
+//! * Keys are never removed.
+//!
+//! The functions that do the work take the list as a parameter, and the unit tests call those.
 
 use std::fmt::{self, Display};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem;
 use serde::Serialize;
@@ -18,10 +30,10 @@ const MAX_SHOWN: usize = 200;
 const SHORTEST_KEY: usize = 8;
 
 /// How many characters in a row of the key are hidden wherever they appear.
-const HIDDEN_RUN: usize = 6;
+const HIDDEN_PART: usize = 6;
 
 /// How many characters in a row of the key make a reply unprintable. Fewer may be a hint at which key it is.
-const REFUSED_RUN: usize = 12;
+const REFUSED_PART: usize = 12;
 
 /// How API keys start: as documented, and another form that is in use.
 pub const KEY_PREFIXES: [&str; 2] = ["lk_", "sk-"];
@@ -35,34 +47,48 @@ pub const REDACTED: &str = "(redacted)";
 /// The API keys of this run: the one in use and any other that was given.
 static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+fn keys() -> MutexGuard<'static, Vec<String>> {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Hides `key` in every [`Shown`] that is made from now on.
 pub fn hide_key(key: &str) {
-    if key.trim().len() >= SHORTEST_KEY {
-        KEYS.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(key.trim().to_owned());
+    let key = key.trim();
+    if key.len() >= SHORTEST_KEY {
+        keys().push(key.to_owned());
     }
 }
 
 /// Whether `text` repeats an API key of this run or a long part of it. In JSON, also spelled with escapes.
 pub fn repeats_key(text: &str) -> bool {
-    let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-    // Read as one long JSON string, which undoes the escapes of all the strings in it.
-    let escaped = if text.contains('\\') { text } else { "" };
-    let flat = escaped
-        .replace(r#"\""#, r"\u0022")
-        .replace(|c: char| c == '"' || c.is_control(), " ");
-    let unescaped = serde_json::from_str(&format!("\"{flat}\"")).unwrap_or(flat);
-    let found = |run| {
-        [text, &unescaped]
-            .iter()
-            .any(|text| memmem::find(text.as_bytes(), run).is_some())
-    };
-    keys.iter().any(|key| {
-        key.as_bytes()
-            .windows(REFUSED_RUN.min(key.len()))
-            .any(found)
-    })
+    repeats(text, &keys())
+}
+
+fn repeats(text: &str, keys: &[String]) -> bool {
+    let unescaped = unescape_json(text);
+    for key in keys {
+        for part in key.as_bytes().windows(REFUSED_PART.min(key.len())) {
+            let finder = memmem::Finder::new(part);
+            if finder.find(text.as_bytes()).is_some() || finder.find(unescaped.as_bytes()).is_some()
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Undoes the escapes in all strings of a JSON text at once, by reading the whole text as one long string. The quotes
+/// around the strings become spaces: from `{"a": "\u006ck"}` it makes `{ a :  lk }`.
+///
+/// The members of the parsed text would not do: of two with the same name only one is left.
+fn unescape_json(json: &str) -> String {
+    if !json.contains('\\') {
+        return String::new();
+    }
+    let escaped_quotes = json.replace(r#"\""#, r"\u0022");
+    let flat = escaped_quotes.replace(|c: char| c == '"' || c.is_control(), " ");
+    serde_json::from_str::<String>(&format!("\"{flat}\"")).unwrap_or(flat)
 }
 
 /// Text that is safe to print.
@@ -73,19 +99,19 @@ pub struct Shown(String);
 impl Shown {
     /// Takes text from outside: hides the API key, and escapes control, bidirectional and invisible characters.
     pub fn new(outside: impl AsRef<str>) -> Shown {
-        let keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-        Shown(escape(&redact(outside.as_ref(), &keys)))
+        Shown(escape(&redact(outside.as_ref(), &keys())))
     }
 
-    /// The same, cut to [`MAX_SHOWN`] characters, for text that a server chooses.
+    /// The same, cut to 200 characters, for text that a server chooses.
     pub fn short(outside: impl AsRef<str>) -> Shown {
         let Shown(text) = Shown::new(outside.as_ref().trim());
-        match text.char_indices().nth(MAX_SHOWN - 1) {
-            Some((cut, last)) if cut + last.len_utf8() < text.len() => {
-                Shown(text[..cut].to_owned() + "…")
-            }
-            _ => Shown(text),
+        let Some((cut, _)) = text.char_indices().nth(MAX_SHOWN - 1) else {
+            return Shown(text);
+        };
+        if text[cut..].chars().nth(1).is_none() {
+            return Shown(text);
         }
+        Shown(format!("{}…", &text[..cut]))
     }
 
     /// The system's description of an I/O error as the end of a sentence, without the error number.
@@ -94,20 +120,27 @@ impl Shown {
             return "the other side closed the connection".into();
         }
         let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
-        // For a failed lookup the standard library puts a sentence of its own before the system's.
-        let text = text
-            .rsplit(": ")
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('.');
-        let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-        Shown::short(first.to_ascii_lowercase() + rest)
+        let (text, _) = text.split_once(" (os error").unwrap_or((&text, ""));
+        // For a failed lookup the standard library puts a sentence of its own before the system's:
+        // "failed to lookup address information: Name or service not known". Other errors that come here have no colon.
+        let text = match text.rsplit_once(": ") {
+            Some((_, text)) => text,
+            None => text,
+        };
+        Shown::short(lower_first(text.trim_end_matches('.')))
     }
 
-    /// Takes text that [`shown!`] has put together from safe parts. Not for anything else.
+    /// Takes text that `shown!` has put together from safe parts. Not for anything else.
     pub fn from_parts(text: String) -> Shown {
         Shown(text)
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => format!("{}{}", first.to_ascii_lowercase(), chars.as_str()),
+        None => String::new(),
     }
 }
 
@@ -128,8 +161,11 @@ pub trait Safe: Display {}
 impl Safe for Shown {}
 impl Safe for &Shown {}
 impl Safe for &'static str {}
+impl Safe for u8 {}
 impl Safe for u16 {}
 impl Safe for u64 {}
+impl Safe for u128 {}
+impl Safe for usize {}
 impl Safe for i64 {}
 impl Safe for f64 {}
 
@@ -142,46 +178,58 @@ macro_rules! shown {
 }
 pub(crate) use shown;
 
-/// Accepts a part of a [`shown!`].
+/// Accepts a part of a `shown!`.
 pub fn safe<T: Safe>(part: &T) -> &T {
     part
 }
 
-/// Replaces by [`REDACTED`] what is made of six-character runs of a key, and each word that looks like a key.
+/// Replaces by [`REDACTED`] each part of a key, and each word that looks like a key.
 fn redact(text: &str, keys: &[String]) -> String {
-    let mut hidden = vec![false; text.len()];
-    for run in keys
-        .iter()
-        .flat_map(|key| key.as_bytes().windows(HIDDEN_RUN))
-    {
-        for at in memmem::find_iter(text.as_bytes(), run) {
-            hidden[at..at + HIDDEN_RUN].fill(true);
+    let mut is_hidden = vec![false; text.len()];
+    for key in keys {
+        for part in key.as_bytes().windows(HIDDEN_PART) {
+            for start in memmem::find_iter(text.as_bytes(), part) {
+                is_hidden[start..start + HIDDEN_PART].fill(true);
+            }
         }
     }
-    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    for (start, _) in KEY_PREFIXES
-        .iter()
-        .flat_map(|prefix| text.match_indices(prefix))
-    {
-        let length = text[start..]
-            .find(|c| !is_inside(c))
-            .unwrap_or(text.len() - start);
-        if length >= KEY_LIKE
-            && !text[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        {
-            hidden[start..start + length].fill(true);
+    for prefix in KEY_PREFIXES {
+        let mut word_end = 0;
+        for (start, _) in text.match_indices(prefix) {
+            // In `lk_lk_lk_…` each prefix is a match, but only the first starts a word.
+            if start < word_end || ends_in_word(&text[..start]) {
+                continue;
+            }
+            let length = key_like_length(&text[start..]);
+            word_end = start + length;
+            if length >= KEY_LIKE {
+                is_hidden[start..word_end].fill(true);
+            }
         }
     }
-    let mut shown = String::with_capacity(text.len());
+    let mut redacted = String::with_capacity(text.len());
+    let mut was_hidden = false;
     // A key that can be sent is ASCII, so a hidden byte is a whole character.
     for (at, c) in text.char_indices() {
-        match hidden[at] {
-            false => shown.push(c),
-            true if at > 0 && hidden[at - 1] => {}
-            true => shown.push_str(REDACTED),
+        if !is_hidden[at] {
+            redacted.push(c);
+        } else if !was_hidden {
+            redacted.push_str(REDACTED);
         }
+        was_hidden = is_hidden[at];
     }
-    shown
+    redacted
+}
+
+/// The length of the characters at the start of `text` that a key is made of.
+fn key_like_length(text: &str) -> usize {
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    text.find(|c| !is_inside(c)).unwrap_or(text.len())
+}
+
+/// Whether a key prefix after `text` would stand inside a word, as in `disk-usage`.
+fn ends_in_word(text: &str) -> bool {
+    text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Escapes what is not visible text: control characters, and format characters that reorder or hide text. All that
@@ -190,11 +238,12 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut previous = ' ';
     for c in text.chars() {
-        match c {
-            // Persian, Indic scripts and emoji need the joiners.
-            '\u{200c}' | '\u{200d}' if !previous.is_ascii() => escaped.push(c),
-            _ if c.is_control() || is_format(c) => escaped.extend(c.escape_default()),
-            _ => escaped.push(c),
+        // Persian, Indic scripts and emoji need the joiners.
+        let is_joiner = matches!(c, '\u{200c}' | '\u{200d}') && !previous.is_ascii();
+        if !is_joiner && (c.is_control() || is_format(c)) {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
         }
         previous = c;
     }
@@ -203,9 +252,19 @@ fn escape(text: &str) -> String {
 
 /// The line and paragraph separators, and the characters of general category Cf (Unicode 16) that have no shape.
 fn is_format(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
+    matches!(c,
+        '\u{ad}' // soft hyphen
+        | '\u{61c}' // Arabic letter mark
+        | '\u{180e}' // Mongolian vowel separator
+        | '\u{200b}'..='\u{200f}' // zero-width space and joiners, direction marks
+        | '\u{2028}'..='\u{202e}' // line and paragraph separator, direction embeddings and overrides
+        | '\u{2060}'..='\u{206f}' // word joiner, invisible operators, direction isolates
+        | '\u{feff}' // byte-order mark
+        | '\u{fff9}'..='\u{fffb}' // interlinear annotation
+        | '\u{1bca0}'..='\u{1bca3}' // shorthand format controls
+        | '\u{1d173}'..='\u{1d17a}' // musical symbols that begin and end beams and ties
+        | '\u{e0000}'..='\u{e007f}' // tags
+    )
 }
 
 #[cfg(test)]
@@ -281,8 +340,8 @@ mod tests {
 
     #[test]
     fn a_reply_repeats_the_key_from_twelve_characters_on() {
-        hide_key("lk_unit_test_0123456789");
-        for (text, repeats) in [
+        let keys = ["lk_unit_test_0123456789".to_owned()];
+        for (text, expected) in [
             ("{\"key\": \"lk_unit_test_0123456789\"}", true),
             ("unit_test_01", true),
             ("unit_test_0", false),
@@ -292,7 +351,7 @@ mod tests {
             (r#"lk_unit\u005ftest"#, true),
             ("", false),
         ] {
-            assert_eq!(repeats_key(text), repeats, "{text}");
+            assert_eq!(repeats(text, &keys), expected, "{text}");
         }
     }
 
@@ -338,14 +397,14 @@ mod tests {
         #[test]
         fn shown_text_is_short_one_line_and_without_the_key(
             before in "\\PC{0,40}|[\\x00-\\x{ff}]{0,40}",
-            cut in 0usize..=KEY.len() - HIDDEN_RUN,
+            cut in 0usize..=KEY.len() - HIDDEN_PART,
             after in any::<String>(),
         ) {
             hide_key(KEY);
             let shown = Shown::short(format!("{before}{}{after}", &KEY[cut..])).to_string();
             prop_assert!(shown.chars().count() <= MAX_SHOWN);
             prop_assert!(!shown.chars().any(char::is_control));
-            prop_assert!(!shown.contains(&KEY[cut..cut + HIDDEN_RUN]));
+            prop_assert!(!shown.contains(&KEY[cut..cut + HIDDEN_PART]));
         }
     }
 }

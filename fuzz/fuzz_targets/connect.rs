@@ -4,10 +4,10 @@
 
 use std::cell::LazyCell;
 
+use clado_credits::endpoint::Endpoint;
+use clado_credits::proxy::{Proxy, choose};
+use clado_credits::transport::tunnel::{Answer, parse_answer};
 use clado_credits_fuzz::assert_shown;
-use clado_credits_fuzz::endpoint::Endpoint;
-use clado_credits_fuzz::transport::proxy::{Proxy, choose};
-use clado_credits_fuzz::transport::tunnel::answer;
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
@@ -19,24 +19,29 @@ thread_local! {
 
 fuzz_target!(|head: &[u8]| {
     // As `pass` does it: at the end of each line, until there is an answer.
-    let lines = head.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    let answers = lines.map(|(end, _)| &head[..=end]);
-    let first = PROXY.with(|proxy| {
-        answers
-            .filter_map(|head| Some((head, answer(head, proxy)?)))
-            .next()
-    });
-    match first {
-        None => {}
-        Some((head, Ok(()))) => {
-            assert!(head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n"));
-            let start = head.trim_ascii_start();
-            assert!(
-                start.starts_with(b"HTTP/1.") && start[8] == b' ' && start[9] == b'2',
-                "{}",
-                head.escape_ascii()
-            );
+    for (end, byte) in head.iter().enumerate() {
+        if *byte != b'\n' {
+            continue;
         }
-        Some((_, Err(error))) => assert_shown(error.message, 200),
+        let head = &head[..=end];
+        match PROXY.with(|proxy| parse_answer(head, proxy)) {
+            Ok(Answer::Incomplete) => {}
+            Ok(Answer::Connected) => {
+                assert_connected(head);
+                return;
+            }
+            Err(error) => {
+                assert_shown(error.message, 200);
+                return;
+            }
+        }
     }
 });
+
+/// Checks that the head of an answer that was accepted is complete and has a 2xx.
+fn assert_connected(head: &[u8]) {
+    assert!(head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n"));
+    let start = head.trim_ascii_start();
+    let is_success = start.starts_with(b"HTTP/1.") && start[8] == b' ' && start[9] == b'2';
+    assert!(is_success, "{}", head.escape_ascii());
+}

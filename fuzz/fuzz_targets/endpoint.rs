@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use clado_credits_fuzz::endpoint::{Endpoint, PATH};
+use clado_credits::endpoint::{Endpoint, PATH};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|base: &str| {
@@ -29,8 +29,8 @@ fuzz_target!(|base: &str| {
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     };
     match uri.scheme_str() {
-        Some("https") => assert!(!endpoint.is_plain()),
-        Some("http") => assert!(endpoint.is_plain() && is_loopback),
+        Some("https") => assert!(!endpoint.is_unencrypted()),
+        Some("http") => assert!(endpoint.is_unencrypted() && is_loopback),
         scheme => panic!("{scheme:?}"),
     }
     assert_ne!(endpoint.port(), 0);

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use clado_credits_fuzz::transport::trust::add_pem;
+use clado_credits::transport::trust::add_pem;
 use libfuzzer_sys::fuzz_target;
 use rustls::RootCertStore;
 

@@ -3,9 +3,9 @@
 
 #![no_main]
 
+use clado_credits::endpoint::{DEFAULT_URL, Endpoint};
+use clado_credits::proxy::choose;
 use clado_credits_fuzz::assert_shown;
-use clado_credits_fuzz::endpoint::{DEFAULT_URL, Endpoint};
-use clado_credits_fuzz::transport::proxy::choose;
 use libfuzzer_sys::fuzz_target;
 
 const SECRET: &str = "S3CRET";
@@ -33,10 +33,10 @@ fuzz_target!(|lines: &str| {
     assert!(!format!("{result:?}").contains(SECRET), "{result:?}");
     match result {
         Ok(Some(proxy)) => {
-            assert!(!endpoint.is_plain() && exceptions.trim() != "*");
+            assert!(!endpoint.is_unencrypted() && exceptions.trim() != "*");
             assert_shown(proxy.name, usize::MAX);
         }
-        Ok(None) => assert!(endpoint.is_plain() || !exceptions.trim().is_empty()),
+        Ok(None) => assert!(endpoint.is_unencrypted() || !exceptions.trim().is_empty()),
         Err(error) => assert_shown(error.message, 200),
     }
 });

@@ -2,8 +2,8 @@
 
 #![no_main]
 
+use clado_credits::reply::{self, Reply};
 use clado_credits_fuzz::assert_shown;
-use clado_credits_fuzz::reply::{self, Reply};
 use hifijson::SliceLexer;
 use hifijson::token::Lex;
 use hifijson::value::{self, Value};

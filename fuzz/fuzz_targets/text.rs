@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use clado_credits_fuzz::text::{Shown, hide_key, repeats_key};
+use clado_credits::text::{Shown, hide_key, repeats_key};
 use clado_credits_fuzz::{KEY, assert_shown};
 use hifijson::SliceLexer;
 use hifijson::token::Lex;

@@ -1,25 +1,4 @@
-//! The modules of the program as a library for the fuzz targets, because a binary can't be linked to, and what the
-//! targets share.
-
-#![allow(dead_code, reason = "main.rs and client.rs are not included")]
-
-#[path = "../../src/cli.rs"]
-pub mod cli;
-#[path = "../../src/deadline.rs"]
-pub mod deadline;
-#[path = "../../src/endpoint.rs"]
-pub mod endpoint;
-#[path = "../../src/error.rs"]
-pub mod error;
-#[path = "../../src/key.rs"]
-pub mod key;
-#[path = "../../src/output.rs"]
-pub mod output;
-#[path = "../../src/reply.rs"]
-pub mod reply;
-#[path = "../../src/text.rs"]
-pub mod text;
-pub mod transport;
+//! What the fuzz targets share.
 
 use std::fmt::Display;
 

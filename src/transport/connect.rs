@@ -1,9 +1,10 @@
-//! The connector: resolve, connect to the proxy or the server, pass the proxy, start TLS. `connect` is the whole way.
+//! The connector: `connect` does everything up to the request. It connects to the server or the proxy, passes the
+//! proxy and starts TLS.
 //!
 //! Which proxy and which certificates is decided in `proxy.rs` and `trust.rs`.
 
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
@@ -16,19 +17,21 @@ use ureq::unversioned::transport::{
     ConnectionDetails, Connector, NextTimeout, SocksConnector, Transport, TransportAdapter,
 };
 
-use super::proxy::Proxy;
 use super::stream::{Connection, Stream};
 use super::{race, tls, tunnel};
-use crate::cli::Config;
-use crate::deadline::Run;
+use crate::deadline::Check;
 use crate::endpoint::unbracketed;
-use crate::error::{Error, Kind, Result, error};
+use crate::error::{Error, Kind, Result};
+use crate::proxy::Proxy;
 use crate::text::{Shown, shown};
 
-/// Connects to the server of a [`Run`].
+/// The most addresses that ureq's list has room for.
+const MAX_ADDRESSES: usize = 16;
+
+/// Connects to the server of a [`Check`].
 #[derive(Clone)]
 pub struct Connect {
-    pub run: Arc<Run>,
+    pub check: Arc<Check>,
     /// `None` for plain http.
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -41,56 +44,60 @@ impl Connector<()> for Connect {
         details: &ConnectionDetails,
         _: Option<()>,
     ) -> Result<Option<Stream>, ureq::Error> {
-        let Connect { run, tls } = self;
-        let config = &run.config;
+        let check = &self.check;
+        let config = &check.config;
         let mut connection = match &config.proxy {
-            None => self.dial(&details.addrs, &config.host)?,
-            Some(proxy)
-                if matches!(
-                    proxy.ureq.protocol(),
-                    ProxyProtocol::Http | ProxyProtocol::Https
-                ) =>
-            {
-                let addresses = self.resolve(proxy.ureq.uri(), details.config, details.timeout)?;
-                let mut connection = self.dial(&addresses, &proxy.name)?;
-                run.step(&shown!("{} did not answer", proxy.name));
-                if let (ProxyProtocol::Https, Some(tls)) = (proxy.ureq.protocol(), tls) {
-                    connection =
-                        tls::connect(tls, proxy.ureq.host(), connection, &proxy.name, run)?;
-                }
-                tunnel::pass(connection, &config.endpoint, proxy)?
-            }
-            Some(proxy) => self.pass_socks(proxy, details)?,
+            None => self.dial(&details.addrs, &config.server_name)?,
+            Some(proxy) => match proxy.settings.protocol() {
+                ProxyProtocol::Http | ProxyProtocol::Https => self.pass_http(proxy, details)?,
+                _ => self.pass_socks(proxy, details)?,
+            },
         };
-        if let Some(tls) = tls {
-            run.step(&shown!(
-                "{} did not complete the TLS handshake",
-                config.host
-            ));
-            connection = tls::connect(tls, config.endpoint.host(), connection, &config.host, run)?;
+        if let Some(tls) = &self.tls {
+            let name = &config.server_name;
+            check.step(shown!("{} did not complete the TLS handshake", name));
+            connection = tls::connect(tls, config.endpoint.host(), connection, name, check)?;
         }
-        run.step(&shown!("{} did not answer", config.host));
-        Ok(Some(Stream::new(connection, tls.is_some(), details.config)))
+        check.step(shown!("{} did not answer", config.server_name));
+        let stream = Stream::new(connection, self.tls.is_some(), details.config);
+        Ok(Some(stream))
     }
 }
 
 impl Connect {
     fn dial(&self, addresses: &[SocketAddr], name: &Shown) -> Result<Connection> {
-        let stream = race::connect(addresses).map_err(|error| {
-            error!(
-                Network,
-                "could not connect to {}: {}",
-                name,
-                Shown::reason(&error)
-            )
-        })?;
+        let stream = match race::connect(addresses) {
+            Ok(stream) => stream,
+            Err(error) => return Err(connect_error(name, &error)),
+        };
         // The request is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
         if let Ok(address) = stream.peer_addr() {
-            self.run
-                .note(&shown!("connected to {}", Shown::new(address.to_string())));
+            self.check
+                .note(shown!("connected to {}", Shown::new(address.to_string())));
         }
         Ok(Box::new(stream))
+    }
+
+    /// Connects through an HTTP proxy, with TLS to an https one.
+    fn pass_http(
+        &self,
+        proxy: &Proxy,
+        details: &ConnectionDetails,
+    ) -> Result<Connection, ureq::Error> {
+        let check = &self.check;
+        let addresses = self.resolve(proxy.settings.uri(), details.config, details.timeout)?;
+        let mut connection = self.dial(&addresses, &proxy.name)?;
+        check.step(shown!("{} did not answer", proxy.name));
+        if proxy.settings.protocol() == ProxyProtocol::Https {
+            let Some(tls) = &self.tls else {
+                // The user name and password would go out unencrypted.
+                let message = shown!("{} needs TLS, which plain http does not set up", proxy.name);
+                return Err(Error::new(Kind::Local, message).into());
+            };
+            connection = tls::connect(tls, proxy.settings.host(), connection, &proxy.name, check)?;
+        }
+        Ok(tunnel::pass(connection, &check.config.endpoint, proxy)?)
     }
 
     /// Connects through a SOCKS proxy with ureq's own connector, which resolves with [`Connect::resolve`].
@@ -99,41 +106,57 @@ impl Connect {
         proxy: &Proxy,
         details: &ConnectionDetails,
     ) -> Result<Connection, ureq::Error> {
-        let error = match SocksConnector::default().connect(details, None::<Box<dyn Transport>>) {
-            Ok(transport) => {
-                let transport = transport.ok_or(ureq::Error::ConnectionFailed)?.boxed();
-                return Ok(Box::new(TransportAdapter::new(
-                    transport,
-                    details.current_time.clone(),
-                )));
+        match SocksConnector::default().connect(details, None::<Box<dyn Transport>>) {
+            Ok(Some(transport)) => {
+                let adapter =
+                    TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
+                Ok(Box::new(adapter))
             }
-            Err(ureq::Error::Io(error)) => error,
-            Err(error) => return Err(error),
-        };
-        let (name, reason) = (&proxy.name, Shown::reason(&error));
-        let is_about = |parts: &[&str]| parts.iter().any(|part| error.to_string().contains(part));
-        // The system's errors have a number; the others say what the proxy answered.
-        let message = match error.kind() {
-            _ if error.raw_os_error().is_some() => {
-                shown!("could not connect to {}: {}", name, reason)
+            Ok(None) => Err(ureq::Error::ConnectionFailed),
+            Err(ureq::Error::Io(error)) => {
+                Err(socks_error(&error, proxy, &self.check.config.server_name).into())
             }
-            ErrorKind::UnexpectedEof => shown!("the connection to {} was lost: {}", name, reason),
-            ErrorKind::InvalidData => shown!("{} did not answer in SOCKS", name),
-            _ if is_about(&["auth", "invalid"]) => {
-                shown!("{} wants another user name or password", name)
-            }
-            _ => shown!(
-                "could not connect to {} through {}: {}",
-                self.run.config.host,
-                name,
-                reason
-            ),
-        };
-        let is_final = is_about(&["auth", "invalid", "not allowed", "not supported"]);
-        Err(Error::new(Kind::Network, message)
-            .retryable(!is_final)
-            .into())
+            // Our own error, from the resolver.
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// The error when no connection to `name` can be made.
+fn connect_error(name: &Shown, error: &io::Error) -> Error {
+    let message = shown!("could not connect to {}: {}", name, Shown::reason(error));
+    Error::new(Kind::Network, message)
+}
+
+/// What an error of ureq's SOCKS connector means. What a proxy answered is in the error's text alone; the words are
+/// those of ureq 3.5, held by the tests in tests/proxies.rs.
+fn socks_error(error: &io::Error, proxy: &Proxy, server_name: &Shown) -> Error {
+    // Only the system's errors have a number.
+    if error.raw_os_error().is_some() {
+        return connect_error(&proxy.name, error);
+    }
+    let reason = Shown::reason(error);
+    if error.kind() == ErrorKind::UnexpectedEof {
+        let message = shown!("the connection to {} was lost: {}", proxy.name, reason);
+        return Error::new(Kind::Network, message);
+    }
+    let text = error.to_string();
+    if error.kind() == ErrorKind::InvalidData {
+        let message = shown!("{} did not answer in SOCKS", proxy.name);
+        return Error::new(Kind::Network, message).with_retryable(false);
+    }
+    if text.contains("auth") || text.contains("invalid") {
+        let message = shown!("{} wants another user name or password", proxy.name);
+        return Error::new(Kind::Network, message).with_retryable(false);
+    }
+    let is_final = text.contains("not allowed") || text.contains("not supported");
+    let message = shown!(
+        "could not connect to {} through {}: {}",
+        server_name,
+        proxy.name,
+        reason
+    );
+    Error::new(Kind::Network, message).with_retryable(!is_final)
 }
 
 impl Resolver for Connect {
@@ -144,48 +167,53 @@ impl Resolver for Connect {
         _: &UreqConfig,
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let Config {
-            endpoint,
-            proxy,
-            host,
-            ..
-        } = &self.run.config;
+        let config = &self.check.config;
+        let endpoint = &config.endpoint;
         let is_server = uri == endpoint.uri();
-        let name = proxy
-            .as_ref()
-            .filter(|_| !is_server)
-            .map_or(host, |proxy| &proxy.name);
-        self.run.step(&shown!("could not resolve {}", name));
-        let failure = |reason: Shown| error!(Network, "could not resolve {}: {}", name, reason);
-        let target = (
-            unbracketed(uri.host().unwrap_or_default()),
-            uri.port_u16().unwrap_or(endpoint.port()),
-        );
-        let found = target
-            .to_socket_addrs()
-            .map_err(|error| failure(Shown::reason(&error)))?;
+        let name = match &config.proxy {
+            Some(proxy) if !is_server => &proxy.name,
+            _ => &config.server_name,
+        };
+        self.check.step(shown!("could not resolve {}", name));
+        let host = unbracketed(uri.host().unwrap_or_default());
+        // A proxy's URL always has a port.
+        let port = uri.port_u16().unwrap_or(endpoint.port());
+        let found = (host, port).to_socket_addrs().map_err(|error| {
+            let reason = Shown::reason(&error);
+            Error::new(
+                Kind::Network,
+                shown!("could not resolve {}: {}", name, reason),
+            )
+        })?;
+
         // SOCKS 4 has no IPv6, but this rule is about the server: the proxy itself may have any address.
-        let is_socks4 = proxy
-            .as_ref()
-            .is_some_and(|proxy| proxy.ureq.protocol() == ProxyProtocol::Socks4);
-        let usable = found.filter(|address| !(is_server && is_socks4) || address.is_ipv4());
+        let needs_ipv4 = is_server
+            && config
+                .proxy
+                .as_ref()
+                .is_some_and(|proxy| proxy.settings.protocol() == ProxyProtocol::Socks4);
         let mut addresses = self.empty();
-        // The list has room for 16.
-        usable.take(16).for_each(|address| addresses.push(address));
+        for address in found {
+            if addresses.len() < MAX_ADDRESSES && (address.is_ipv4() || !needs_ipv4) {
+                addresses.push(address);
+            }
+        }
         if addresses.is_empty() {
-            return Err(failure("it has no usable address".into())
-                .retryable(false)
+            let message = shown!("could not resolve {}: it has no usable address", name);
+            return Err(Error::new(Kind::Network, message)
+                .with_retryable(false)
                 .into());
         }
-        let is_local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
-        if endpoint.is_plain() && !addresses.iter().all(is_local) {
-            let error = error!(
-                Network,
-                "plain http is allowed only to this machine, and {} is not", name
+        let is_loopback = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        if endpoint.is_unencrypted() && !addresses.iter().all(is_loopback) {
+            let message = shown!(
+                "plain http is allowed only to this machine, and {} is not",
+                name
             );
-            return Err(error.hint(Some("use https".into())).retryable(false).into());
+            let error = Error::new(Kind::Network, message).with_hint("use https");
+            return Err(error.with_retryable(false).into());
         }
-        self.run.step(&shown!("could not connect to {}", name));
+        self.check.step(shown!("could not connect to {}", name));
         Ok(addresses)
     }
 }

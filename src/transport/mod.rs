@@ -1,25 +1,26 @@
-//! The way to the server: which proxy, the connection, TLS, put together as a ureq agent.
+//! The way to the server: the connection, the proxy, TLS, put together as a ureq agent.
 //!
-//! What is asked and what the answer means is decided in `client.rs`.
+//! What is asked and what the answer means is decided in `client.rs`; which proxy is used, in `proxy.rs`.
 
 mod connect;
-pub mod proxy;
-mod race;
+pub mod race;
 mod stream;
 mod tls;
-mod trust;
-mod tunnel;
+pub mod trust;
+pub mod tunnel;
 
+use std::io;
 use std::sync::Arc;
 
 use ureq::Agent;
 
-use crate::deadline::Run;
-use crate::error::{Error, Result, error};
+use self::connect::Connect;
+use crate::deadline::Check;
+use crate::error::{Error, Kind, Result};
 use crate::text::{Shown, shown};
 
 /// The most bytes of a reply's head that are read; curl stops at 100 KiB for one line and 300 KiB in all.
-const MAX_HEAD: usize = 64 << 10;
+pub const MAX_HEAD: usize = 64 << 10;
 
 /// How the program names itself to the server and to a proxy.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -31,21 +32,19 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 ///
 /// # Errors
 /// When there are no certificates to trust.
-pub fn agent(run: &Arc<Run>) -> Result<Agent> {
-    let config = &run.config;
-    run.note(
-        &config
-            .proxy
-            .as_ref()
-            .map_or("proxy: none".into(), |proxy| shown!("using {}", proxy.name)),
-    );
-    let is_plain = config.endpoint.is_plain();
+pub fn agent(check: &Arc<Check>) -> Result<Agent> {
+    let config = &check.config;
+    match &config.proxy {
+        Some(proxy) => check.note(shown!("using {}", proxy.name)),
+        None => check.note("proxy: none".into()),
+    }
+    let is_unencrypted = config.endpoint.is_unencrypted();
     let agent_config = Agent::config_builder()
-        .https_only(!is_plain)
+        .https_only(!is_unencrypted)
         // A redirect is a reply like any other: the key goes to one host.
         .max_redirects(0)
         .http_status_as_error(false)
-        .proxy(config.proxy.as_ref().map(|proxy| proxy.ureq.clone()))
+        .proxy(config.proxy.as_ref().map(|proxy| proxy.settings.clone()))
         .max_idle_connections(0)
         .max_response_header_size(MAX_HEAD)
         // ureq compares what is in the buffer with the limit, so the buffer has to be larger.
@@ -54,28 +53,27 @@ pub fn agent(run: &Arc<Run>) -> Result<Agent> {
         .user_agent(USER_AGENT)
         .accept("application/json")
         .build();
-    let tls = if is_plain {
+    let tls = if is_unencrypted {
         None
     } else {
-        Some(tls::config(run)?)
+        Some(tls::config(check)?)
     };
-    let connect = connect::Connect {
-        run: run.clone(),
+    let connect = Connect {
+        check: Arc::clone(check),
         tls,
     };
     Ok(Agent::with_parts(agent_config, connect.clone(), connect))
 }
 
 /// The error for a connection to `name` that fails after it was made.
-pub fn lost(error: &std::io::Error, name: &Shown) -> Error {
+pub fn lost(error: &io::Error, name: &Shown) -> Error {
     // A server that requires a client certificate says so after its side of the handshake.
-    match tls::rustls_error(error) {
-        Some(_) => tls::error(error, name, true),
-        None => error!(
-            Network,
-            "the connection to {} was lost: {}",
-            name,
-            Shown::reason(error)
-        ),
+    if tls::rustls_error(error).is_some() {
+        return tls::handshake_error(error, name, true);
     }
+    let reason = Shown::reason(error);
+    Error::new(
+        Kind::Network,
+        shown!("the connection to {} was lost: {}", name, reason),
+    )
 }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -17,70 +17,66 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// # Errors
 /// The error of the first attempt that failed, when all have.
 pub fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    if let [only] = addresses[..] {
+    if let [only] = addresses {
         return TcpStream::connect(only);
     }
     let (sender, results) = mpsc::channel();
-    let mut waiting = interleave(addresses).into_iter();
-    let mut running = 0;
-    let mut failure = None;
-    loop {
-        if let Some(address) = waiting.next() {
-            let from_thread = sender.clone();
-            // A connection that is made too late finds no receiver, and is closed.
-            let attempt = move || drop(from_thread.send(TcpStream::connect(address)));
-            if thread::Builder::new().spawn(attempt).is_err() {
-                // There can't be another thread: this one has to wait.
-                let _ = sender.send(TcpStream::connect(address));
+    let mut first_error = None;
+    for address in interleave(addresses) {
+        start_attempt(address, sender.clone());
+        // The next address is tried at once when an attempt has failed, and otherwise after the delay.
+        match results.recv_timeout(ATTEMPT_DELAY) {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => {
+                first_error.get_or_insert(error);
             }
-            running += 1;
+            Err(_) => {}
         }
-        let result = if waiting.len() > 0 {
-            results.recv_timeout(ATTEMPT_DELAY).ok()
-        } else if running > 0 {
-            results.recv().ok()
-        } else {
-            return Err(failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
-        };
+    }
+    // With this sender gone, the channel ends with the last attempt that is under way.
+    drop(sender);
+    for result in results {
         match result {
-            Some(Ok(stream)) => return Ok(stream),
-            Some(Err(error)) => {
-                running -= 1;
-                failure.get_or_insert(error);
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                first_error.get_or_insert(error);
             }
-            None => {}
         }
+    }
+    Err(first_error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
+fn start_attempt(address: SocketAddr, results: Sender<io::Result<TcpStream>>) {
+    let on_this_thread = results.clone();
+    let attempt = move || {
+        // A connection that is made too late finds no receiver, and is closed.
+        let _ = results.send(TcpStream::connect(address));
+    };
+    if thread::Builder::new().spawn(attempt).is_err() {
+        // There can't be another thread: this one has to wait.
+        let _ = on_this_thread.send(TcpStream::connect(address));
     }
 }
 
 /// Alternates between the address families, the one that the resolver prefers first.
 fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let preferred = addresses.first().map(SocketAddr::is_ipv6);
-    let mut counts = [0, 0];
-    let mut order = addresses.to_vec();
-    order.sort_by_cached_key(|address| {
-        let family = usize::from(Some(address.is_ipv6()) != preferred);
-        counts[family] += 1;
-        (counts[family], family)
-    });
+    let Some(first) = addresses.first() else {
+        return Vec::new();
+    };
+    let is_preferred = |address: &SocketAddr| address.is_ipv6() == first.is_ipv6();
+    let (preferred, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().copied().partition(is_preferred);
+    let mut order = Vec::with_capacity(addresses.len());
+    for place in 0..addresses.len() {
+        order.extend(preferred.get(place));
+        order.extend(other.get(place));
+    }
     order
 }
 
 #[cfg(test)]
-#[path = "../../tests/common/server.rs"]
-mod server;
-
-#[cfg(test)]
 mod tests {
-    use super::server::DeadPort;
     use super::*;
-    use std::net::TcpListener;
-
-    fn listener() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    }
 
     fn order(addresses: &[&str]) -> Vec<String> {
         let addresses: Vec<SocketAddr> = addresses
@@ -104,57 +100,5 @@ mod tests {
             ["1.1.1.1:1", "[::1]:1", "1.1.1.2:1", "[::2]:1", "[::3]:1"]
         );
         assert!(order(&[]).is_empty());
-    }
-
-    #[test]
-    fn a_refused_address_gives_way_to_the_next() {
-        let (_listener, good) = listener();
-        let dead = DeadPort::new();
-        assert_eq!(
-            connect(&[dead.address, dead.address, good])
-                .unwrap()
-                .peer_addr()
-                .unwrap(),
-            good
-        );
-    }
-
-    #[test]
-    fn when_all_are_refused_the_first_reason_is_given() {
-        let dead = DeadPort::new();
-        let error = connect(&[dead.address, dead.address]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(
-            connect(&[]).unwrap_err().kind(),
-            io::ErrorKind::AddrNotAvailable
-        );
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn an_address_that_does_not_answer_is_not_waited_for() {
-        let (black_hole, dead_port) = (super::server::BlackHole::new(), DeadPort::new());
-        let (hole, dead) = (black_hole.address, dead_port.address);
-        let (_listener, good) = listener();
-        for addresses in [
-            &[hole, good][..],
-            &[hole, hole, dead, good],
-            &[dead, hole, good, hole],
-        ] {
-            assert_eq!(connect(addresses).unwrap().peer_addr().unwrap(), good);
-        }
-    }
-
-    #[test]
-    fn an_attempt_that_is_under_way_is_waited_for_when_no_address_is_left() {
-        let (_listener, good) = listener();
-        let dead = DeadPort::new();
-        assert_eq!(
-            connect(&[good, dead.address, dead.address])
-                .unwrap()
-                .peer_addr()
-                .unwrap(),
-            good
-        );
     }
 }

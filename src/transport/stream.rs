@@ -18,18 +18,18 @@ pub type Connection = Box<dyn Duplex>;
 
 /// A connection with the buffers that ureq reads from and writes to.
 pub struct Stream {
-    inner: Connection,
+    connection: Connection,
     buffers: LazyBuffers,
-    tls: bool,
+    is_tls: bool,
 }
 
 impl Stream {
-    pub fn new(inner: Connection, tls: bool, config: &Config) -> Stream {
+    pub fn new(connection: Connection, is_tls: bool, config: &Config) -> Stream {
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Stream {
-            inner,
+            connection,
             buffers,
-            tls,
+            is_tls,
         }
     }
 }
@@ -40,8 +40,10 @@ impl Transport for Stream {
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        self.inner.write_all(&self.buffers.output()[..amount])?;
-        Ok(self.inner.flush()?)
+        self.connection
+            .write_all(&self.buffers.output()[..amount])?;
+        self.connection.flush()?;
+        Ok(())
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
@@ -51,13 +53,23 @@ impl Transport for Stream {
             // end of the connection.
             return Err(Error::BodyExceedsLimit(self.buffers.input().len() as u64));
         }
-        // ureq takes a reset for the end of a body without a length, but the body is cut short.
-        let amount = self.inner.read(input).map_err(|error| match error.kind() {
-            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => io::Error::other(error),
-            _ => error,
-        })?;
-        self.buffers.input_appended(amount);
-        Ok(amount > 0)
+        match self.connection.read(input) {
+            Ok(amount) => {
+                self.buffers.input_appended(amount);
+                Ok(amount > 0)
+            }
+            // ureq takes an error of these kinds for the end of a body without a length, but the body is cut short.
+            // `io::Error::other` hides the kind.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+                ) =>
+            {
+                Err(io::Error::other(error).into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn is_open(&mut self) -> bool {
@@ -66,14 +78,14 @@ impl Transport for Stream {
     }
 
     fn is_tls(&self) -> bool {
-        self.tls
+        self.is_tls
     }
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("tls", &self.tls)
+            .field("is_tls", &self.is_tls)
             .finish_non_exhaustive()
     }
 }

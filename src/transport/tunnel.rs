@@ -6,12 +6,14 @@
 use std::io::{Read, Write};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use memchr::memmem;
 
-use super::proxy::Proxy;
 use super::stream::Connection;
 use super::{MAX_HEAD, USER_AGENT, lost};
 use crate::endpoint::Endpoint;
-use crate::error::{Result, error};
+use crate::error::{Error, Kind, Result};
+use crate::proxy::Proxy;
+use crate::text::shown;
 
 /// The most header lines of the proxy's answer that are read.
 const MAX_HEADERS: usize = 128;
@@ -22,9 +24,8 @@ const MAX_HEADERS: usize = 128;
 /// When the proxy refuses, does not answer in HTTP, or closes the connection.
 pub fn pass(mut connection: Connection, endpoint: &Endpoint, proxy: &Proxy) -> Result<Connection> {
     let lost = |error| lost(&error, &proxy.name);
-    connection
-        .write_all(request(endpoint, &proxy.ureq).as_bytes())
-        .map_err(lost)?;
+    let request = request(endpoint, &proxy.settings);
+    connection.write_all(request.as_bytes()).map_err(lost)?;
     connection.flush().map_err(lost)?;
     let mut head = Vec::new();
     while head.len() < MAX_HEAD {
@@ -32,22 +33,21 @@ pub fn pass(mut connection: Connection, endpoint: &Endpoint, proxy: &Proxy) -> R
         let mut byte = [0];
         connection.read_exact(&mut byte).map_err(lost)?;
         head.push(byte[0]);
-        if byte == [b'\n']
-            && let Some(answer) = answer(&head, proxy)
-        {
-            return answer.map(|()| connection);
+        if byte == [b'\n'] {
+            match parse_answer(&head, proxy)? {
+                Answer::Connected => return Ok(connection),
+                Answer::Incomplete => {}
+            }
         }
     }
-    Err(error!(Network, "the answer of {} is too long", proxy.name).retryable(false))
+    let message = shown!("the answer of {} is too long", proxy.name);
+    Err(Error::new(Kind::Network, message).with_retryable(false))
 }
 
 /// The whole request, to be sent at once. The API key is not in it.
 fn request(endpoint: &Endpoint, proxy: &ureq::Proxy) -> String {
-    let target = format!(
-        "{}:{}",
-        endpoint.uri().host().unwrap_or_default(),
-        endpoint.port()
-    );
+    let host = endpoint.uri().host().unwrap_or_default();
+    let target = format!("{host}:{}", endpoint.port());
     let mut request =
         format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n");
     if let (Some(user), Some(password)) = (proxy.username(), proxy.password()) {
@@ -57,50 +57,69 @@ fn request(endpoint: &Endpoint, proxy: &ureq::Proxy) -> String {
     request + "Proxy-Connection: Keep-Alive\r\n\r\n"
 }
 
-/// Reads the proxy's answer; `None` while its head is not complete.
-pub fn answer(head: &[u8], proxy: &Proxy) -> Option<Result<()>> {
+/// What a proxy has answered so far, where it is not an error.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The head is not complete.
+    Incomplete,
+    /// The connection leads to the server now.
+    Connected,
+}
+
+/// Reads the head of the proxy's answer.
+///
+/// # Errors
+/// When the proxy refuses, or does not answer in HTTP.
+pub fn parse_answer(head: &[u8], proxy: &Proxy) -> Result<Answer> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut reply = httparse::Response::new(&mut headers);
-    let name = &proxy.name;
-    let status = match reply.parse(head) {
-        Ok(status) if status.is_partial() => return None,
-        Ok(_) => reply.code.unwrap_or_default(),
+    match reply.parse(head) {
+        Ok(status) if status.is_partial() => return Ok(Answer::Incomplete),
+        Ok(_) => {}
         Err(_) => {
-            return Some(Err(
-                error!(Network, "{} did not answer in HTTP", name).retryable(false)
-            ));
+            let message = shown!("{} did not answer in HTTP", proxy.name);
+            return Err(Error::new(Kind::Network, message).with_retryable(false));
         }
+    }
+    let status = reply.code.unwrap_or_default();
+    match status {
+        200..=299 => Ok(Answer::Connected),
+        407 => Err(login_error(reply.headers, proxy)),
+        _ => {
+            let is_temporary = status == 429 || status >= 500;
+            let message = shown!("{} refused the connection (HTTP {})", proxy.name, status);
+            Err(Error::new(Kind::Network, message).with_retryable(is_temporary))
+        }
+    }
+}
+
+/// What a 407 means: which login the proxy wants, and whether it had one.
+fn login_error(headers: &[httparse::Header], proxy: &Proxy) -> Error {
+    let mut has_offer = false;
+    let mut offers_basic = false;
+    for header in headers {
+        if header.name.eq_ignore_ascii_case("Proxy-Authenticate") {
+            has_offer = true;
+            let offer = header.value.to_ascii_lowercase();
+            offers_basic |= memmem::find(&offer, b"basic").is_some();
+        }
+    }
+    let name = &proxy.name;
+    let (message, hint) = if has_offer && !offers_basic {
+        let message = shown!(
+            "{} wants a login other than Basic, which is not supported (HTTP 407)",
+            name
+        );
+        (message, None)
+    } else if proxy.settings.username().is_some() {
+        let message = shown!("{} rejected the user name and password (HTTP 407)", name);
+        (message, None)
+    } else {
+        let message = shown!("{} requires a user name and password (HTTP 407)", name);
+        let hint = "put them into the proxy's URL: http://user:password@host:port";
+        (message, Some(hint.into()))
     };
-    let offers = reply
-        .headers
-        .iter()
-        .filter(|header| header.name.eq_ignore_ascii_case("Proxy-Authenticate"));
-    let offers: Vec<_> = offers
-        .map(|header| header.value.to_ascii_lowercase())
-        .collect();
-    let is_basic = |offer: &Vec<u8>| memchr::memmem::find(offer, b"basic").is_some();
-    let error = match status {
-        200..=299 => return Some(Ok(())),
-        407 if !offers.is_empty() && !offers.iter().any(is_basic) => {
-            error!(
-                Network,
-                "{} wants a login other than Basic, which is not supported (HTTP 407)", name
-            )
-        }
-        407 if proxy.ureq.username().is_some() => {
-            error!(
-                Network,
-                "{} rejected the user name and password (HTTP 407)", name
-            )
-        }
-        407 => error!(
-            Network,
-            "{} requires a user name and password (HTTP 407)", name
-        )
-        .hint(Some(
-            "put them into the proxy's URL: http://user:password@host:port".into(),
-        )),
-        _ => error!(Network, "{} refused the connection (HTTP {})", name, status),
-    };
-    Some(Err(error.retryable(status == 429 || status >= 500)))
+    let mut error = Error::new(Kind::Network, message).with_retryable(false);
+    error.hint = hint;
+    error
 }

@@ -1,10 +1,5 @@
 //! Servers on this machine whose every byte is up to the test, and addresses that do not answer.
 
-#![allow(
-    dead_code,
-    reason = "the unit tests of src/transport/race.rs use a part of it"
-)]
-
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

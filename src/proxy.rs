@@ -1,7 +1,7 @@
 //! Which proxy the environment names, and whether it is used for this host.
 //!
 //! As curl reads it (<https://curl.se/docs/manpage.html#ENVIRONMENT>), with one difference: a value that can't be
-//! understood is an error here, never a direct connection that nobody asked for. Pure: the environment is passed in.
+//! understood is an error here, never a direct connection that nobody asked for. The environment is passed in.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -10,147 +10,198 @@ use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use ureq::ProxyProtocol;
 
-use crate::endpoint::{Endpoint, host_and_port, unbracketed};
-use crate::error::{Result, error};
+use crate::endpoint::{Endpoint, parse_authority, unbracketed};
+use crate::error::{Error, Kind, Result};
 use crate::text::{Shown, shown};
 
 /// A proxy to go through.
 #[derive(Debug)]
 pub struct Proxy {
-    /// The proxy for ureq, with its user name and password.
-    pub ureq: ureq::Proxy,
+    /// Protocol, host, port, user name and password.
+    pub settings: ureq::Proxy,
     /// How messages name it: its scheme, host and port, and the variable.
     pub name: Shown,
     /// The variable that names it.
     pub variable: Shown,
 }
 
-/// Picks the proxy for `endpoint`, `None` for a direct connection. `get` returns a variable that is set and not blank.
+/// Picks the proxy for `endpoint`, `None` for a direct connection. `variable` returns the value of a variable that is
+/// set and not blank.
 ///
 /// # Errors
 /// When the variable that counts has a value that can't be understood. The value may hold a password and is not shown.
 pub fn choose(
     endpoint: &Endpoint,
-    get: impl Fn(&str) -> Option<OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Proxy>> {
-    let find = |variable: &str| {
-        // On Windows the names have no case.
-        let lower = if cfg!(windows) {
-            variable.to_owned()
-        } else {
-            variable.to_ascii_lowercase()
-        };
-        let names = [lower, variable.to_owned()];
-        names.into_iter().find_map(|name| Some((get(&name)?, name)))
-    };
-    let exceptions = find("NO_PROXY").unwrap_or_default().0;
     // Plain http is for servers on this machine, and a proxy would see the key.
-    let is_direct =
-        endpoint.is_plain() || is_excepted(endpoint.host(), &exceptions.to_string_lossy());
-    let named = find("HTTPS_PROXY")
-        .or_else(|| find("ALL_PROXY"))
-        .filter(|_| !is_direct);
-    let Some((value, variable)) = named else {
+    if endpoint.is_unencrypted() {
+        return Ok(None);
+    }
+    if let Some(exceptions) = lower_case_first("NO_PROXY", &variable)
+        && is_excepted(endpoint.host(), &exceptions.value.to_string_lossy())
+    {
+        return Ok(None);
+    }
+    let https_proxy = lower_case_first("HTTPS_PROXY", &variable);
+    let Some(setting) = https_proxy.or_else(|| lower_case_first("ALL_PROXY", &variable)) else {
         return Ok(None);
     };
-    let variable = Shown::new(variable);
-    let (ureq, url) = value
-        .to_str()
-        .ok_or("it is not UTF-8")
-        .and_then(parse)
-        .map_err(|problem| {
+    let variable = Shown::new(setting.variable);
+    let parsed = match setting.value.to_str() {
+        Some(value) => parse(value),
+        None => Err("it is not UTF-8"),
+    };
+    match parsed {
+        Ok(Parsed { settings, url }) => {
+            let name = shown!("the proxy {} (from {})", Shown::new(url), variable);
+            Ok(Some(Proxy {
+                settings,
+                name,
+                variable,
+            }))
+        }
+        Err(problem) => {
+            let message = shown!("{} does not name a usable proxy: {}", variable, problem);
             let hint = "a proxy is given as http://host:port or http://user:password@host:port";
-            error!(
-                Usage,
-                "{} does not name a usable proxy: {}", variable, problem
-            )
-            .hint(Some(hint.into()))
-        })?;
-    let name = shown!("the proxy {} (from {})", Shown::new(url), variable);
-    Ok(Some(Proxy {
-        ureq,
-        name,
-        variable,
-    }))
+            Err(Error::new(Kind::Usage, message).with_hint(hint))
+        }
+    }
 }
 
-/// Reads `[scheme://][user[:password]@]host[:port][/]`. The URL that is returned has no user name and password.
-fn parse(value: &str) -> Result<(ureq::Proxy, String), &'static str> {
+/// A variable that is set.
+struct Setting {
+    variable: String,
+    value: OsString,
+}
+
+/// Looks a variable up in lower case, then in upper case.
+fn lower_case_first(name: &str, variable: impl Fn(&str) -> Option<OsString>) -> Option<Setting> {
+    // On Windows the names have no case.
+    if !cfg!(windows) {
+        let lower = name.to_ascii_lowercase();
+        if let Some(value) = variable(&lower) {
+            return Some(Setting {
+                variable: lower,
+                value,
+            });
+        }
+    }
+    let value = variable(name)?;
+    Some(Setting {
+        variable: name.to_owned(),
+        value,
+    })
+}
+
+/// A proxy as its variable gives it.
+struct Parsed {
+    settings: ureq::Proxy,
+    /// The URL without user name and password.
+    url: String,
+}
+
+/// Parses `[scheme://][user[:password]@]host[:port][/]`.
+fn parse(value: &str) -> Result<Parsed, &'static str> {
     let value = value.trim();
     let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
     let scheme = scheme.to_ascii_lowercase();
     // For ureq "socks" is version 5, and for curl it is version 4.
-    let version = if scheme == "socks" { "socks4" } else { &scheme };
-    let protocol = ProxyProtocol::try_from(version)
-        .map_err(|_| "its scheme is not http, https, socks4, socks4a, socks5 or socks5h")?;
+    let protocol_name = if scheme == "socks" { "socks4" } else { &scheme };
+    let Ok(protocol) = ProxyProtocol::try_from(protocol_name) else {
+        return Err("its scheme is not http, https, socks4, socks4a, socks5 or socks5h");
+    };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     // In a user name or password these have to be percent-encoded. Taken literally, a part of the password would
     // become the host.
     if rest.contains(['/', '?', '#', '\\']) {
         return Err("it has a path, or a user name or password that is not percent-encoded");
     }
-    let (login, address) = rest
-        .rsplit_once('@')
-        .map_or((None, rest), |(login, rest)| (Some(login), rest));
-    let (host, port) = host_and_port(address)?;
+    let (login, address) = match rest.rsplit_once('@') {
+        Some((login, address)) => (Some(login), address),
+        None => (None, rest),
+    };
+    let authority = parse_authority(address)?;
+    let host = authority.host;
     // curl's defaults.
-    let port = port.unwrap_or(if protocol == ProxyProtocol::Https {
+    let default_port = if protocol == ProxyProtocol::Https {
         443
     } else {
         1080
-    });
-    // Versions 4 and 5 resolve locally, 4a and 5h at the proxy.
-    let is_local = matches!(protocol, ProxyProtocol::Socks4 | ProxyProtocol::Socks5);
-    let mut proxy = ureq::Proxy::builder(protocol)
+    };
+    let port = authority.port.unwrap_or(default_port);
+    let mut builder = ureq::Proxy::builder(protocol)
         .host(host)
         .port(port)
-        .resolve_target(is_local);
+        .resolve_target(resolves_locally(protocol));
     if let Some(login) = login {
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let decode = |text| {
-            let decoded = percent_decode_str(text).decode_utf8().ok();
-            decoded
-                .filter(|text| !text.contains(char::is_control))
-                .ok_or("its user name or password is not text")
-        };
-        proxy = proxy.username(&decode(user)?).password(&decode(password)?);
+        builder = builder
+            .username(&decode(user)?)
+            .password(&decode(password)?);
     }
-    let proxy = proxy
-        .build()
-        .map_err(|_| "its host or its user name is too long")?;
-    Ok((proxy, format!("{scheme}://{host}:{port}")))
+    match builder.build() {
+        Ok(settings) => Ok(Parsed {
+            settings,
+            url: format!("{scheme}://{host}:{port}"),
+        }),
+        Err(_) => Err("its host or its user name is too long"),
+    }
+}
+
+/// SOCKS 4 and 5 get an address from this machine; 4a and 5h get the name, and so do HTTP proxies.
+fn resolves_locally(protocol: ProxyProtocol) -> bool {
+    matches!(protocol, ProxyProtocol::Socks4 | ProxyProtocol::Socks5)
+}
+
+/// Decodes a user name or a password.
+fn decode(text: &str) -> Result<String, &'static str> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) if !decoded.contains(char::is_control) => Ok(decoded.into_owned()),
+        _ => Err("its user name or password is not text"),
+    }
 }
 
 /// Whether `host` is in a `NO_PROXY` list: a name covers what is below it, with or without a leading dot; addresses
 /// and ranges cover addresses; `*` alone covers everything.
 fn is_excepted(host: &str, list: &str) -> bool {
+    if list.trim() == "*" {
+        return true;
+    }
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let address = host
-        .parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical());
-    let covers = |entry: String| match address {
-        Some(address) => {
-            let entry = unbracketed(&entry);
-            entry
-                .parse::<IpAddr>()
-                .is_ok_and(|entry| entry.to_canonical() == address)
-                || entry
-                    .parse::<IpNet>()
-                    .is_ok_and(|range| range.contains(&address))
+    let entries = list.split([',', ' ', '\t']);
+    match host.parse::<IpAddr>() {
+        Ok(address) => {
+            let address = address.to_canonical();
+            entries
+                .into_iter()
+                .any(|entry| covers_address(entry, address))
         }
-        None => {
-            let domain = entry.strip_prefix('*').unwrap_or(&entry).trim_matches('.');
-            let above = host.strip_suffix(domain);
-            !domain.is_empty()
-                && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
-        }
-    };
-    list.trim() == "*"
-        || list
-            .split([',', ' ', '\t'])
-            .map(str::to_ascii_lowercase)
-            .any(covers)
+        Err(_) => entries.into_iter().any(|entry| covers_name(entry, &host)),
+    }
+}
+
+fn covers_address(entry: &str, address: IpAddr) -> bool {
+    let entry = unbracketed(entry);
+    if let Ok(entry) = entry.parse::<IpAddr>() {
+        return entry.to_canonical() == address;
+    }
+    match entry.parse::<IpNet>() {
+        Ok(range) => range.contains(&address),
+        Err(_) => false,
+    }
+}
+
+fn covers_name(entry: &str, host: &str) -> bool {
+    let entry = entry.to_ascii_lowercase();
+    let domain = entry.strip_prefix('*').unwrap_or(&entry).trim_matches('.');
+    if domain.is_empty() {
+        return false;
+    }
+    match host.strip_suffix(domain) {
+        Some(above) => above.is_empty() || above.ends_with('.'),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -273,10 +324,10 @@ mod tests {
                 format!("the proxy {url} (from HTTPS_PROXY)"),
                 "{value}"
             );
-            assert_eq!(proxy.ureq.protocol(), protocol, "{value}");
+            assert_eq!(proxy.settings.protocol(), protocol, "{value}");
             let (host, port) = url.rsplit_once(':').unwrap();
-            assert!(host.ends_with(proxy.ureq.host()), "{value}");
-            assert_eq!(proxy.ureq.port().to_string(), port, "{value}");
+            assert!(host.ends_with(proxy.settings.host()), "{value}");
+            assert_eq!(proxy.settings.port().to_string(), port, "{value}");
         }
     }
 
@@ -291,7 +342,7 @@ mod tests {
             ("socks5h", false),
         ] {
             let proxy = named(&format!("{scheme}://proxy")).unwrap();
-            assert_eq!(proxy.ureq.resolve_target(), is_local, "{scheme}");
+            assert_eq!(proxy.settings.resolve_target(), is_local, "{scheme}");
         }
     }
 
@@ -313,7 +364,7 @@ mod tests {
         ] {
             for scheme in ["http", "https", "socks5"] {
                 let value = format!("{scheme}://{credentials}@proxy:1");
-                let proxy = named(&value).unwrap().ureq;
+                let proxy = named(&value).unwrap().settings;
                 assert_eq!(
                     (proxy.username(), proxy.password()),
                     (Some(user), Some(password)),
@@ -378,7 +429,7 @@ mod tests {
             let message = format!("HTTPS_PROXY does not name a usable proxy: {problem}");
             assert_eq!(
                 (error.kind, error.message.to_string()),
-                ("usage", message),
+                (Kind::Usage, message),
                 "{value}"
             );
         }

@@ -6,12 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use clap::CommandFactory;
+use clado_credits::cli::{self, Tables};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
-
-use crate::cli::{self, Args};
 
 #[test]
 fn the_completion_scripts_are_as_the_definition_makes_them() {
@@ -24,7 +22,7 @@ fn the_completion_scripts_are_as_the_definition_makes_them() {
     ] {
         let name = clap_complete::Generator::file_name(&shell, "clado-credits");
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "clado-credits", &mut script);
+        clap_complete::generate(shell, &mut cli::command(), "clado-credits", &mut script);
         let script = String::from_utf8(script).unwrap();
         // There are no positional arguments: without these changes fish and bash offer file names for them.
         let script = match shell {
@@ -43,7 +41,7 @@ fn the_man_page_is_as_the_definition_makes_it() {
 #[test]
 fn the_help_texts_are_recorded() {
     check_or_repair("tests/data/short-help.txt", &short_help());
-    let long_help = cli::format_help(&Args::command().render_long_help().to_string());
+    let long_help = cli::format_help(&cli::command().render_long_help().to_string());
     check_or_repair("tests/data/long-help.txt", &long_help);
 }
 
@@ -51,7 +49,11 @@ fn the_help_texts_are_recorded() {
 fn the_readme_shows_the_help_and_the_tables() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let mut readme = fs::read_to_string(path).unwrap().replace("\r\n", "\n");
-    let [exit_codes, kinds, environment] = cli::tables();
+    let Tables {
+        exit_codes,
+        kinds,
+        environment,
+    } = Tables::new();
     for (name, text) in [
         ("options", short_help()),
         ("exit codes", exit_codes),
@@ -67,7 +69,7 @@ fn the_readme_shows_the_help_and_the_tables() {
 }
 
 fn short_help() -> String {
-    cli::format_help(&Args::command().render_help().to_string())
+    cli::format_help(&cli::command().render_help().to_string())
 }
 
 fn check_or_repair(file: &str, expected: &str) {
@@ -88,7 +90,7 @@ fn check_or_repair(file: &str, expected: &str) {
 
 fn man_page() -> String {
     // The tables of the long help have sections of their own here.
-    let command = Args::command().after_long_help(None);
+    let command = cli::command().after_long_help(None);
     let man = Man::new(command)
         .title("CLADO-CREDITS")
         .date(RELEASED)
@@ -99,7 +101,11 @@ fn man_page() -> String {
     man.render_synopsis_section(&mut page).unwrap();
     man.render_description_section(&mut page).unwrap();
     man.render_options_section(&mut page).unwrap();
-    let [exit_codes, kinds, environment] = cli::tables();
+    let Tables {
+        exit_codes,
+        kinds,
+        environment,
+    } = Tables::new();
     let mut sections = Roff::new();
     sections.control("SH", ["EXIT STATUS"]);
     list(&mut sections, &exit_codes);

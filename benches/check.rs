@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use clado_credits::client::MAX_BODY;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, Stream};
@@ -33,8 +34,7 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 const KEY: &str = "lk_test_not_a_real_key";
 const BODY: &str = r#"{"credits": 247, "last_topup_at": "2024-01-15T10:30:00Z"}"#;
 
-/// The longest body that is read, and the path prefix under which the server sends one.
-const LONGEST_BODY: usize = 64 << 10;
+/// The path prefix under which the server sends the longest body that is read.
 const LONGEST: &str = "/longest";
 
 /// Rounds that are counted and the rounds before them that are not.
@@ -426,7 +426,7 @@ fn longest_body() -> String {
     let (start, end) = (r#"{"credits": 247, "note": ""#, r#""}"#);
     format!(
         "{start}{}{end}",
-        "x".repeat(LONGEST_BODY - start.len() - end.len())
+        "x".repeat(MAX_BODY as usize - start.len() - end.len())
     )
 }
 

@@ -162,14 +162,37 @@ pub fn command() -> Command {
     Args::command()
 }
 
+/// What there is instead of an option of curl's that does not exist here.
+fn instead_of_curl_option(option: &str) -> Option<&'static str> {
+    match option {
+        "--proxy" | "-x" => Some("set HTTPS_PROXY to the proxy's URL instead"),
+        "--noproxy" => Some("set NO_PROXY instead"),
+        "--cacert" => Some("set SSL_CERT_FILE to the file instead"),
+        "--capath" => Some("set SSL_CERT_DIR to the directory instead"),
+        "--max-time" | "-m" | "--connect-timeout" => Some("use --timeout <SECONDS> instead"),
+        "--header" | "-H" => {
+            Some("give the key with CLADO_API_KEY or --api-key-file <PATH> instead")
+        }
+        "--insecure" | "-k" => {
+            Some("certificates are always checked; to trust another CA, set SSL_CERT_FILE")
+        }
+        "--silent" | "-s" => Some("use --quiet instead"),
+        _ => None,
+    }
+}
+
 /// clap's text for an error in the command line, with API keys hidden in it.
 fn usage_error(mut error: clap::Error) -> String {
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
-        && !argument.starts_with('-')
     {
-        let message = "unexpected argument (not shown: it may be a key)";
-        error = Args::command().error(error.kind(), message);
+        if !argument.starts_with('-') {
+            let message = "unexpected argument (not shown: it may be a key)";
+            error = Args::command().error(error.kind(), message);
+        } else if let Some(instead) = instead_of_curl_option(argument) {
+            let message = format!("unexpected argument '{argument}': {instead}");
+            error = Args::command().error(error.kind(), message);
+        }
     }
     let mut text = String::new();
     for line in error.to_string().lines() {
@@ -274,15 +297,15 @@ fn parse_credits(text: &str) -> Result<u64, &'static str> {
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, &'static str> {
-    const PROBLEM: &str = "not a number of seconds above 0, or too large";
+    const NOT_SECONDS: &str = "not a number of seconds, such as 30 or 0.5";
     // Digits and a point only: `f64` would also take `inf`, `nan` and `1e9`.
     if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return Err(PROBLEM);
+        return Err(NOT_SECONDS);
     }
-    let seconds = text.parse::<f64>().map_err(|_| PROBLEM)?;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| PROBLEM)?;
+    let seconds = text.parse::<f64>().map_err(|_| NOT_SECONDS)?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| "too large")?;
     if duration.is_zero() {
-        return Err(PROBLEM);
+        return Err("not above 0");
     }
     Ok(duration)
 }

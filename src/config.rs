@@ -96,8 +96,7 @@ impl Config {
         let endpoint = base_url.parse()?;
         let server_name = Shown::new(endpoint.authority());
         let Some(key) = key_source(args.api_key, args.api_key_file) else {
-            let error = Error::new(Kind::NoApiKey, "no API key".into());
-            return Err(error.with_hint("set CLADO_API_KEY or use --api-key-file <PATH>"));
+            return Err(no_api_key());
         };
         let proxy = proxy::choose(&endpoint, variable)?;
         Ok(Config {
@@ -225,15 +224,36 @@ fn key_source(key: Option<OsString>, file: Option<PathBuf>) -> Option<Source> {
         return Some(Source::Value("--api-key", key));
     }
     if let Some(path) = file {
-        let is_stdin = path == Path::new("-");
-        return Some(if is_stdin {
-            Source::Stdin
-        } else {
-            Source::File(path)
+        if path == Path::new("-") {
+            return Some(Source::Stdin);
+        }
+        return Some(Source::File {
+            path,
+            variable: None,
         });
     }
-    let key = variable("CLADO_API_KEY")?;
-    Some(Source::Value("CLADO_API_KEY", key))
+    if let Some(key) = variable("CLADO_API_KEY") {
+        return Some(Source::Value("CLADO_API_KEY", key));
+    }
+    // Standard input is read only when a flag says so: here, "-" is the name of a file.
+    let path = variable("CLADO_API_KEY_FILE")?;
+    Some(Source::File {
+        path: path.into(),
+        variable: Some("CLADO_API_KEY_FILE"),
+    })
+}
+
+/// The error when neither a flag nor a variable says where the key is.
+fn no_api_key() -> Error {
+    for name in ["CLADO_API_KEY", "CLADO_API_KEY_FILE"] {
+        if environment::is_set_but_blank(name) {
+            let message = shown!("no API key: {} is set, but blank", name);
+            return Error::new(Kind::NoApiKey, message);
+        }
+    }
+    Error::new(Kind::NoApiKey, "no API key".into()).with_hint(
+        "export CLADO_API_KEY, or use --api-key-file <PATH>; sudo and cron do not pass variables on",
+    )
 }
 
 fn trusted_paths() -> Vec<TrustedPath> {

@@ -17,6 +17,9 @@ use crate::reply::Reply;
 use crate::stdio;
 use crate::text::{Shown, shown};
 
+/// The stack of a thread, in bytes: the standard library's default, which RUST_MIN_STACK would change.
+pub const STACK_SIZE: usize = 2 << 20;
+
 /// A check of the balance: its settings, and how far it has got.
 pub struct Check {
     /// The settings.
@@ -74,7 +77,7 @@ impl Check {
             // After the deadline there is no receiver, and the result does not matter.
             let _ = sender.send(fetch(&check));
         };
-        if let Err(problem) = thread::Builder::new().spawn(work) {
+        if let Err(problem) = thread::Builder::new().stack_size(STACK_SIZE).spawn(work) {
             let message = shown!("could not start a thread: {}", Shown::reason(&problem));
             return Err(Error::new(Kind::Local, message).with_retryable(true));
         }
@@ -88,7 +91,7 @@ impl Check {
                 mem::forget(lock);
                 Err(error)
             }
-            // Only where a panic unwinds, as in tests; the release build aborts.
+            // A panic ends the process before this, as `exit_on_panic` is in place.
             Err(RecvTimeoutError::Disconnected) => {
                 Err(anyhow!("the thread of the request panicked").into())
             }

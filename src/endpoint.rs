@@ -12,6 +12,9 @@ pub const DEFAULT_URL: &str = "https://search.clado.ai";
 /// The path of the balance, from the same page.
 pub const PATH: &str = "/api/credits";
 
+/// The longest base URL accepted, in bytes. Many servers take no more than 8 KiB for the whole line of a request.
+const MAX_BASE_URL: usize = 4 << 10;
+
 /// A checked URL: https, or http to this machine.
 pub struct Endpoint(Uri);
 
@@ -21,7 +24,14 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the URL. The text does not repeat the URL, which may hold a password.
     pub fn parse(base: &str) -> Result<Endpoint, &'static str> {
-        let Some((scheme, rest)) = base.trim().split_once("://") else {
+        let base = base.trim();
+        if base.len() > MAX_BASE_URL {
+            return Err("it is longer than 4 KiB");
+        }
+        if base.starts_with(['"', '\'']) {
+            return Err("it has quotes around it");
+        }
+        let Some((scheme, rest)) = base.split_once("://") else {
             return Err("not a URL such as https://host or https://host:port/prefix");
         };
         // `Uri` drops a fragment silently.
@@ -38,11 +48,15 @@ impl Endpoint {
             "http" if is_loopback(host) => "http",
             "http" => {
                 return Err(
-                    "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])",
+                    "plain http is only for this machine; use https, or a loopback address",
                 );
             }
             _ => return Err("the scheme must be https"),
         };
+        // `Uri` would accept it, and it would be sent as it is.
+        if !path.is_ascii() {
+            return Err("its path is not in ASCII; percent-encode it");
+        }
         let prefix = path.trim_end_matches('/');
         match format!("{scheme}://{authority}{prefix}{PATH}").parse::<Uri>() {
             Ok(uri) => Ok(Endpoint(uri)),
@@ -195,8 +209,9 @@ mod tests {
         const LOGIN: &str = "user name and password are not allowed in it";
         const QUERY: &str = "a query or fragment is not allowed in it";
         const PATH: &str = "its path has a character that is not allowed in a URL";
-        const PLAIN: &str =
-            "plain http is allowed only to this machine (localhost, 127.0.0.1, [::1])";
+        const QUOTES: &str = "it has quotes around it";
+        const NOT_ASCII: &str = "its path is not in ASCII; percent-encode it";
+        const PLAIN: &str = "plain http is only for this machine; use https, or a loopback address";
         for (base, problem) in [
             ("", NOT_A_URL),
             ("search.clado.ai", NOT_A_URL),
@@ -209,6 +224,9 @@ mod tests {
             ("https://host:abc", PORT),
             ("https://ho st", HOST),
             ("https://\"host\"", HOST),
+            ("\"https://host\"", QUOTES),
+            ("'https://host'", QUOTES),
+            ("https://host/é", NOT_ASCII),
             ("https://bücher.example", ASCII),
             ("https://[::1", HOST),
             ("https://[]:443", HOST),
@@ -234,6 +252,10 @@ mod tests {
         ] {
             assert_eq!(Endpoint::parse(base).map(|_| ()), Err(problem), "{base}");
         }
+        let longest = format!("https://host/{}", "x".repeat(MAX_BASE_URL - 13));
+        assert!(Endpoint::parse(&longest).is_ok());
+        let problem = Endpoint::parse(&format!("{longest}x")).map(|_| ());
+        assert_eq!(problem, Err("it is longer than 4 KiB"));
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "the API key",
     },
     Variable {
+        name: "CLADO_API_KEY_FILE",
+        meaning: "a file that holds the API key alone",
+    },
+    Variable {
         name: "CLADO_API_URL",
         meaning: "the base URL of the API",
     },
@@ -35,7 +39,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "NO_PROXY",
-        meaning: "hosts to reach directly: names, domains, addresses, ranges, *",
+        meaning: "hosts to reach directly: names, domains, IPs, ranges, *",
     },
     Variable {
         name: "SSL_CERT_FILE",
@@ -69,6 +73,11 @@ pub fn variable(name: &str) -> Option<OsString> {
     let value = env::var_os(name)?;
     let is_blank = value.as_encoded_bytes().trim_ascii().is_empty();
     if is_blank { None } else { Some(value) }
+}
+
+/// Whether the variable `name` is set to nothing but whitespace.
+pub fn is_set_but_blank(name: &str) -> bool {
+    env::var_os(name).is_some() && variable(name).is_none()
 }
 
 /// Whether colour is switched off: `NO_COLOR` is not empty (<https://no-color.org>), or `TERM` is `dumb`.

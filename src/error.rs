@@ -242,6 +242,9 @@ pub struct Error {
     pub retryable: bool,
 }
 
+/// The hint of an error that should not be possible.
+pub const BUG_HINT: &str = "this is a bug in clado-credits; please report it";
+
 /// A result whose error is the program's own.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -283,7 +286,7 @@ impl Error {
     pub fn below_minimum(credits: i64, minimum: u64) -> Error {
         let noun = if credits == 1 { "credit" } else { "credits" };
         let message = shown!(
-            "{} {} left, below the minimum of {}",
+            "{} Clado {} left, below the minimum of {}",
             credits,
             noun,
             minimum
@@ -359,8 +362,7 @@ impl From<Error> for ureq::Error {
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Error {
         let message = shown!("internal error: {}", Shown::short(format!("{error:#}")));
-        Error::new(Kind::Local, message)
-            .with_hint("this is a bug in clado-credits; please report it")
+        Error::new(Kind::Local, message).with_hint(BUG_HINT)
     }
 }
 

@@ -4,8 +4,10 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::text::{self, Shown, shown};
@@ -16,12 +18,20 @@ const MAX_KEY: usize = 4096;
 /// The most that is read from a file or standard input: a key with whitespace around it.
 const MAX_FILE: usize = 2 * MAX_KEY;
 
+/// How long to wait before reading again from standard input that does not block and has nothing yet.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+
 /// Where the user put the key. Messages name the place, never the key.
 pub enum Source {
     /// The value of the flag or variable with this name.
     Value(&'static str, OsString),
-    /// The file that `--api-key-file` names.
-    File(PathBuf),
+    /// A file.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// The variable that names it; `None` for `--api-key-file`.
+        variable: Option<&'static str>,
+    },
     /// `--api-key-file -`.
     Stdin,
 }
@@ -31,7 +41,13 @@ impl Source {
     pub fn name(&self) -> Shown {
         match self {
             Source::Value(name, _) => (*name).into(),
-            Source::File(path) => Shown::new(path.to_string_lossy()),
+            Source::File { path, variable } => {
+                let path = Shown::new(path.to_string_lossy());
+                match variable {
+                    Some(variable) => shown!("{} (from {})", path, *variable),
+                    None => path,
+                }
+            }
             Source::Stdin => "standard input".into(),
         }
     }
@@ -39,30 +55,47 @@ impl Source {
     fn read(&self) -> io::Result<Vec<u8>> {
         match self {
             Source::Value(_, key) => Ok(key.as_encoded_bytes().to_vec()),
-            Source::File(path) => read_limited(File::open(path)?),
+            Source::File { path, .. } => read_limited(File::open(path)?),
             Source::Stdin => read_limited(io::stdin()),
         }
     }
 }
 
 fn read_limited(reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     // One byte more than is accepted: a longer file is refused, not cut. /dev/zero must not fill the memory.
-    let limit = MAX_FILE as u64 + 1;
-    reader.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let mut reader = reader.take(MAX_FILE as u64 + 1);
+    let mut bytes = Vec::new();
+    loop {
+        match reader.read_to_end(&mut bytes) {
+            Ok(_) => return Ok(bytes),
+            // What was read before is in `bytes`. The time limit of the run ends the wait.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_DELAY),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A key that can be sent: printable ASCII, not empty. It has no `Debug` and no `Display`, so that nothing prints it.
 pub struct Key(String);
 
 /// Why bytes are not a key.
-#[derive(Debug)]
-struct Problem {
-    /// What is wrong, as the end of a sentence that names the source.
-    text: Shown,
-    /// What the user can do about it.
-    hint: Option<&'static str>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Problem {
+    Blank,
+    TooLong,
+    /// A character that no key has, after this many bytes.
+    BadCharacter(BadCharacter, usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BadCharacter {
+    ByteOrderMark,
+    ByteOrderMarkUtf16,
+    LineBreak,
+    Tab,
+    TypographicQuotes,
+    NonAscii,
+    Control,
 }
 
 impl Key {
@@ -77,21 +110,19 @@ impl Key {
             let error = Error::new(Kind::NoApiKey, message.into());
             return Err(error.with_hint("pipe the key in, or name a file: --api-key-file <PATH>"));
         }
-        let name = source.name();
-        let bytes = source.read().map_err(|error| {
-            let reason = Shown::reason(&error);
-            let message = shown!("the API key from {} could not be read: {}", name, reason);
-            Error::new(Kind::NoApiKey, message)
-        })?;
+        let bytes = match source.read() {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(unreadable(source, &error)),
+        };
         match Key::parse(&bytes) {
             Ok(key) => {
                 text::hide_key(key.expose_secret());
                 Ok(key)
             }
             Err(problem) => {
-                let message = shown!("the API key from {} {}", name, problem.text);
+                let message = shown!("the API key from {} {}", source.name(), problem.text());
                 let mut error = Error::new(Kind::NoApiKey, message);
-                error.hint = problem.hint.map(Shown::from);
+                error.hint = problem.hint(source).map(Shown::from);
                 Err(error)
             }
         }
@@ -101,27 +132,19 @@ impl Key {
     fn parse(bytes: &[u8]) -> Result<Key, Problem> {
         let key = bytes.trim_ascii();
         if bytes.len() > MAX_FILE || key.len() > MAX_KEY {
-            return Err(Problem {
-                text: shown!("is longer than {} characters", MAX_KEY),
-                hint: None,
-            });
+            return Err(Problem::TooLong);
         }
         if key.is_empty() {
-            return Err(Problem {
-                text: "is blank".into(),
-                hint: None,
-            });
+            return Err(Problem::Blank);
         }
-        let Some(place) = key.iter().position(|b| !matches!(b, b' '..=b'~')) else {
+        match key.iter().position(|b| !matches!(b, b' '..=b'~')) {
+            Some(place) => {
+                let character = BadCharacter::at_start_of(&key[place..]);
+                Err(Problem::BadCharacter(character, place))
+            }
             // Printable ASCII, so nothing is replaced.
-            return Ok(Key(String::from_utf8_lossy(key).into_owned()));
-        };
-        let (what, hint) = describe_bad_character(&key[place..]);
-        let text = match place {
-            0 => shown!("starts with {}", what),
-            _ => shown!("has {} after character {}", what, place),
-        };
-        Err(Problem { text, hint })
+            None => Ok(Key(String::from_utf8_lossy(key).into_owned())),
+        }
     }
 
     /// The key itself, for the one header it belongs in.
@@ -145,6 +168,13 @@ impl Key {
         {
             return Some("starts with \"Bearer \", which is added for you");
         }
+        // A line of a shell script or of an environment file, where the key alone is expected.
+        if key.starts_with("export ") {
+            return Some("has \"export\" in front; only the key itself belongs there");
+        }
+        if key.starts_with("CLADO_API_KEY=") {
+            return Some("has \"CLADO_API_KEY=\" in front; only the key itself belongs there");
+        }
         let quotes = ['"', '\'', '`'];
         if key.starts_with(quotes) || key.ends_with(quotes) {
             return Some("has quotes around it");
@@ -162,20 +192,84 @@ impl Key {
     }
 }
 
-/// Names the character at the start of `rest`, which can't be a part of a key, and says what to do about it.
-fn describe_bad_character(rest: &[u8]) -> (&'static str, Option<&'static str>) {
-    const ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
-    const ALONE: &str =
-        "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
-    match rest {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("a byte-order mark of UTF-16", Some(ASCII)),
-        [0xef, 0xbb, 0xbf, ..] => ("a byte-order mark", Some(ASCII)),
-        [b'\n' | b'\r', ..] => ("a line break", Some(ALONE)),
-        [b'\t', ..] => ("a tab", None),
-        // U+2018 to U+201F.
-        [0xe2, 0x80, 0x98..=0x9f, ..] => ("typographic quotes", Some("remove the quotes")),
-        [0x80..=0xff, ..] => ("a non-ASCII character", Some(ASCII)),
-        _ => ("a control character", None),
+/// The error when a source can't be read.
+fn unreadable(source: &Source, error: &io::Error) -> Error {
+    let reason = Shown::reason(error);
+    let message = shown!(
+        "the API key from {} could not be read: {}",
+        source.name(),
+        reason
+    );
+    let no_key = Error::new(Kind::NoApiKey, message);
+    match source {
+        Source::File { path, .. } if path.starts_with("~") => {
+            no_key.with_hint("the shell did not expand ~; write the full path")
+        }
+        _ => no_key,
+    }
+}
+
+impl Problem {
+    /// What is wrong, as the end of a sentence that names the source.
+    fn text(self) -> Shown {
+        match self {
+            Problem::Blank => "is blank".into(),
+            Problem::TooLong => shown!("is longer than {} characters", MAX_KEY),
+            Problem::BadCharacter(character, 0) => shown!("starts with {}", character.name()),
+            Problem::BadCharacter(character, place) => {
+                shown!("has {} after character {}", character.name(), place)
+            }
+        }
+    }
+
+    /// What the user can do about it, which depends on where the key is.
+    fn hint(self, source: &Source) -> Option<&'static str> {
+        let is_variable = matches!(source, Source::Value(..));
+        match self {
+            Problem::Blank if matches!(source, Source::Stdin) => {
+                Some("the command before the pipe printed nothing")
+            }
+            Problem::Blank | Problem::TooLong => None,
+            Problem::BadCharacter(BadCharacter::TypographicQuotes, _) => Some("remove the quotes"),
+            // A variable is not saved in an encoding, and has no lines that could be left out.
+            Problem::BadCharacter(_, _) if is_variable => None,
+            Problem::BadCharacter(BadCharacter::LineBreak, _) => {
+                Some("only the key itself belongs there, on one line")
+            }
+            Problem::BadCharacter(
+                BadCharacter::ByteOrderMark | BadCharacter::ByteOrderMarkUtf16,
+                _,
+            ) => Some("save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii"),
+            Problem::BadCharacter(_, _) => None,
+        }
+    }
+}
+
+impl BadCharacter {
+    /// The character at the start of `rest`, which can't be a part of a key.
+    fn at_start_of(rest: &[u8]) -> BadCharacter {
+        match rest {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => BadCharacter::ByteOrderMarkUtf16,
+            [0xef, 0xbb, 0xbf, ..] => BadCharacter::ByteOrderMark,
+            [b'\n' | b'\r', ..] => BadCharacter::LineBreak,
+            [b'\t', ..] => BadCharacter::Tab,
+            // U+2018 to U+201F.
+            [0xe2, 0x80, 0x98..=0x9f, ..] => BadCharacter::TypographicQuotes,
+            [0x80..=0xff, ..] => BadCharacter::NonAscii,
+            _ => BadCharacter::Control,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            BadCharacter::ByteOrderMark => "a byte-order mark",
+            BadCharacter::ByteOrderMarkUtf16 => "a byte-order mark of UTF-16",
+            BadCharacter::LineBreak => "a line break",
+            BadCharacter::Tab => "a tab",
+            BadCharacter::TypographicQuotes => "typographic quotes",
+            BadCharacter::NonAscii => "a non-ASCII character",
+            BadCharacter::Control => "a control character",
+        }
     }
 }
 
@@ -185,7 +279,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn problem(bytes: &[u8]) -> String {
-        Key::parse(bytes).map(|_| ()).unwrap_err().text.to_string()
+        Key::parse(bytes)
+            .map(|_| ())
+            .unwrap_err()
+            .text()
+            .to_string()
     }
 
     #[test]
@@ -260,6 +358,14 @@ mod tests {
             (
                 "bearer lk_test",
                 "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you",
+            ),
+            (
+                "CLADO_API_KEY=lk_test",
+                "the key from CLADO_API_KEY has \"CLADO_API_KEY=\" in front; only the key itself belongs there",
+            ),
+            (
+                "export CLADO_API_KEY=lk_test",
+                "the key from CLADO_API_KEY has \"export\" in front; only the key itself belongs there",
             ),
             (
                 "Bearer",

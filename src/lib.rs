@@ -32,7 +32,8 @@ pub mod text;
 pub mod transport;
 
 use std::env;
-use std::process::ExitCode;
+use std::panic;
+use std::process::{self, ExitCode};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -41,14 +42,18 @@ use jiff::tz::TimeZone;
 use crate::cli::{Args, Parsed};
 use crate::config::Config;
 use crate::deadline::Check;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Kind, Result};
 
 /// Runs the program with the arguments and the environment of this process, and returns its exit code.
 pub fn run() -> ExitCode {
     let started = Instant::now();
+    exit_on_panic(false);
     config::hide_keys(env::args_os());
     let (wants_json, result) = match cli::parse(env::args_os()) {
-        Parsed::Args(args) => (args.json, check_balance(args, started)),
+        Parsed::Args(args) => {
+            exit_on_panic(args.json);
+            (args.json, check_balance(args, started))
+        }
         Parsed::Help(text) => (false, stdio::write_stdout(text.as_bytes())),
         Parsed::UsageError(text) => {
             stdio::write_stderr(&text);
@@ -62,6 +67,20 @@ pub fn run() -> ExitCode {
             error.exit().into()
         }
     }
+}
+
+/// Makes a panic of any thread end the process like any other internal error.
+///
+/// The standard library's message would name source files of the machine that built the program, the process would
+/// end with a signal, and the text of the panic might hold anything.
+pub fn exit_on_panic(wants_json: bool) {
+    panic::set_hook(Box::new(move |_| {
+        // `text.rs` may have been interrupted with its list of keys locked, so nothing is made from outside text here.
+        let error = Error::new(Kind::Local, "internal error: the program panicked".into())
+            .with_hint(error::BUG_HINT);
+        stdio::write_stderr(&error.report(wants_json));
+        process::exit(error.exit().code().into());
+    }));
 }
 
 /// Asks for the balance and prints it, or prints a completion script.

@@ -15,7 +15,12 @@ use serde_json::Value;
 
 use crate::common::server::{Server, drip, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config};
-use crate::common::{BALANCE, KEY, ask, clado, expect_error, expect_json_error, std_command};
+#[cfg(target_os = "linux")]
+use crate::common::within;
+use crate::common::{
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, run,
+    std_command,
+};
 
 /// Runs with this time limit in seconds, and expects the error for it. Returns the message.
 #[track_caller]
@@ -349,22 +354,45 @@ fn a_rejected_key_is_reported_with_its_hint_even_if_the_body_never_comes() {
     );
 }
 
-#[cfg(target_os = "linux")] // Where a stack of this size is an error of the system, not a panic.
+/// The program with this much memory, in KiB.
+#[cfg(target_os = "linux")]
+fn with_memory(kib: u64) -> assert_cmd::Command {
+    let program = ask("http://127.0.0.1:1");
+    let mut command = within("sh", &program);
+    command.args(["-c", r#"ulimit -v "$0" && exec "$@""#, &kib.to_string()]);
+    command.arg(program.get_program());
+    command
+}
+
+#[cfg(target_os = "linux")] // Elsewhere `ulimit -v` has no effect.
 #[test]
 fn a_thread_that_cannot_be_started_is_a_local_failure_and_not_a_bug() {
-    let mut command = ask("http://127.0.0.1:1");
-    let error = expect_json_error(
-        command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()),
-        9,
-        "local",
-    );
+    // The least memory with which the request is made, to 256 KiB. With a little less, there is none for the thread's
+    // stack.
+    let mut too_little: u64 = 1 << 10;
+    let mut enough: u64 = 4 << 20;
+    while enough - too_little > 256 {
+        let middle = (too_little + enough) / 2;
+        if run(&mut with_memory(middle)).code == Some(7) {
+            enough = middle;
+        } else {
+            too_little = middle;
+        }
+    }
+    let error = expect_json_error(&mut with_memory(too_little - 512), 9, "local");
     let message = error["message"].as_str().unwrap();
     assert!(
         message.starts_with("could not start a thread: "),
         "{message}"
     );
-    assert_eq!(
-        (&error["hint"], &error["retryable"]),
-        (&Value::Null, &true.into())
-    );
+    assert_eq!(error["hint"], Value::Null);
+    assert_eq!(error["retryable"], true);
+}
+
+#[test]
+fn the_size_of_stacks_is_not_up_to_the_environment() {
+    let api = api(200, BALANCE);
+    for size in ["1", "1000", "1152921504606846976"] {
+        expect_balance(ask(&api.url()).env("RUST_MIN_STACK", size));
+    }
 }

@@ -50,8 +50,9 @@ const KINDS: [&str; 12] = [
     "local 9",
 ];
 
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "CLADO_API_KEY",
+    "CLADO_API_KEY_FILE",
     "CLADO_API_URL",
     "HTTPS_PROXY",
     "ALL_PROXY",

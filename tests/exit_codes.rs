@@ -1,5 +1,6 @@
 //! Each exit code comes from the cause that it stands for. Unless it is 0 or 1, standard output is empty.
 
+use crate::common::messages::NO_KEY_HINT;
 use crate::common::server::{DeadPort, Server};
 use crate::common::{BALANCE, api, ask, clado, expect_error, run};
 
@@ -35,11 +36,15 @@ fn the_minimum_decides_between_0_and_1() {
         ("0", 0, ""),
         ("246", 0, ""),
         ("247", 0, ""),
-        ("248", 1, "247 credits left, below the minimum of 248\n"),
+        (
+            "248",
+            1,
+            "247 Clado credits left, below the minimum of 248\n",
+        ),
         (
             "18446744073709551615",
             1,
-            "247 credits left, below the minimum of 18446744073709551615\n",
+            "247 Clado credits left, below the minimum of 18446744073709551615\n",
         ),
     ] {
         for (flags, output) in [
@@ -65,7 +70,7 @@ fn a_negative_balance_is_below_every_minimum() {
     let run = ask(&api.url()).args(["--plain", "--min", "0"]).assert();
     run.code(1)
         .stdout("-3\n")
-        .stderr("-3 credits left, below the minimum of 0\n");
+        .stderr("-3 Clado credits left, below the minimum of 0\n");
 }
 
 #[test]
@@ -74,7 +79,7 @@ fn one_credit_is_singular() {
     let run = ask(&api.url()).args(["--quiet", "--min", "2"]).assert();
     run.code(1)
         .stdout("")
-        .stderr("1 credit left, below the minimum of 2\n");
+        .stderr("1 Clado credit left, below the minimum of 2\n");
 }
 
 #[test]
@@ -94,7 +99,7 @@ fn a_wrong_command_line_exits_2() {
 
 #[test]
 fn no_key_exits_3() {
-    let hint = Some("set CLADO_API_KEY or use --api-key-file <PATH>");
+    let hint = Some(NO_KEY_HINT);
     expect_error(&mut clado(), 3, "no_api_key", "no API key", hint);
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 
+use crate::common::messages::{NO_KEY_HINT, below_minimum};
 use crate::common::server::{DeadPort, Server};
 use crate::common::{api, ask, clado, expect_json_error, run};
 
@@ -147,7 +148,7 @@ fn a_balance_below_the_minimum_is_printed_and_reported_with_both_numbers() {
     );
     assert_eq!(run.stderr.lines().count(), 1);
     let expected = json!({"error": {
-        "kind": "below_minimum", "message": "247 credits left, below the minimum of 500",
+        "kind": "below_minimum", "message": below_minimum(247, 500),
         "credits": 247, "minimum": 500, "retryable": false, "exit_code": 1,
     }});
     assert_eq!(
@@ -160,7 +161,7 @@ fn a_balance_below_the_minimum_is_printed_and_reported_with_both_numbers() {
 fn an_error_without_a_reply_has_no_status() {
     let no_key = json!({
         "kind": "no_api_key", "message": "no API key",
-        "hint": "set CLADO_API_KEY or use --api-key-file <PATH>",
+        "hint": NO_KEY_HINT,
         "retryable": false, "exit_code": 3,
     });
     assert_eq!(expect_json_error(&mut clado(), 3, "no_api_key"), no_key);

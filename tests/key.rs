@@ -4,6 +4,7 @@ use std::fs;
 use std::io::pipe;
 use std::process::Stdio;
 
+use crate::common::messages::{KEY_ALONE, SAVE_AS_ASCII};
 use crate::common::server::Server;
 use crate::common::{
     BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run, std_command,
@@ -72,15 +73,12 @@ fn the_two_flags_exclude_each_other() {
 #[test]
 fn blank_variables_count_as_unset() {
     for blank in ["", " ", "\t\n"] {
-        expect_error(
-            clado()
-                .env("CLADO_API_KEY", blank)
-                .env("CLADO_API_URL", blank),
-            3,
-            "no_api_key",
-            "no API key",
-            Some("set CLADO_API_KEY or use --api-key-file <PATH>"),
-        );
+        for variable in ["CLADO_API_KEY", "CLADO_API_KEY_FILE"] {
+            let message = format!("no API key: {variable} is set, but blank");
+            let mut command = clado();
+            command.env(variable, blank).env("CLADO_API_URL", blank);
+            expect_error(&mut command, 3, "no_api_key", &message, None);
+        }
     }
 }
 
@@ -94,14 +92,11 @@ fn a_blank_key_is_an_error_where_a_flag_asks_for_it() {
         let message = "the API key from standard input is blank";
         let mut command = ask(&server.url());
         command.args(["--api-key-file", "-"]).write_stdin(blank);
-        expect_error(&mut command, 3, "no_api_key", message, None);
+        let hint = Some("the command before the pipe printed nothing");
+        expect_error(&mut command, 3, "no_api_key", message, hint);
     }
     server.expect_no_request();
 }
-
-const NOT_ASCII: &str = "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
-const NOT_ALONE: &str =
-    "the key must be alone: pass show clado | head -n 1 | clado-credits --api-key-file -";
 
 #[test]
 fn a_character_that_cannot_be_sent_is_named_with_its_place() {
@@ -115,12 +110,12 @@ fn a_character_that_cannot_be_sent_is_named_with_its_place() {
         (
             "lk_secret\nvalue".into(),
             "has a line break after character 9",
-            Some(NOT_ALONE),
+            Some(KEY_ALONE),
         ),
         (
             "lk_secret\r\nvalue".into(),
             "has a line break after character 9",
-            Some(NOT_ALONE),
+            Some(KEY_ALONE),
         ),
         (
             "lk_secret\tvalue".into(),
@@ -145,22 +140,22 @@ fn a_character_that_cannot_be_sent_is_named_with_its_place() {
         (
             "lk_secretévalue".into(),
             "has a non-ASCII character after character 9",
-            Some(NOT_ASCII),
+            None,
         ),
         (
             b"lk_secret\xff".to_vec(),
             "has a non-ASCII character after character 9",
-            Some(NOT_ASCII),
+            None,
         ),
         (
             "\u{feff}lk_secretvalue".into(),
             "starts with a byte-order mark",
-            Some(NOT_ASCII),
+            Some(SAVE_AS_ASCII),
         ),
         (
             utf16("\u{feff}lk_secretvalue"),
             "starts with a byte-order mark of UTF-16",
-            Some(NOT_ASCII),
+            Some(SAVE_AS_ASCII),
         ),
         (
             "“lk_secretvalue”".into(),
@@ -216,7 +211,7 @@ fn a_variable_or_an_argument_that_is_not_utf8_is_refused() {
         3,
         "no_api_key",
         &message,
-        Some(NOT_ASCII),
+        None,
     );
     let message = format!("the API key from --api-key {problem}");
     expect_error(
@@ -224,7 +219,7 @@ fn a_variable_or_an_argument_that_is_not_utf8_is_refused() {
         3,
         "no_api_key",
         &message,
-        Some(NOT_ASCII),
+        None,
     );
 }
 

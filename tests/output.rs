@@ -4,6 +4,7 @@ use std::io::{Read, pipe};
 
 use jiff::{Timestamp, ToSpan, ZonedDateTime, tz::TimeZone};
 
+use crate::common::messages::below_minimum;
 use crate::common::{KEY, api, ask, expect_balance, expect_json_error, run, std_command};
 
 fn utc_now() -> ZonedDateTime {
@@ -184,7 +185,7 @@ fn quiet_prints_nothing() {
 #[test]
 fn below_the_minimum_the_balance_comes_first_and_then_the_complaint() {
     let api = api(200, r#"{"credits": 5}"#);
-    let complaint = "5 credits left, below the minimum of 6\n";
+    let complaint = format!("{}\n", below_minimum(5, 6));
     for (form, printed) in [
         ("--color=never", "Credits      5\nLast top-up  never\n"),
         ("--plain", "5\n"),

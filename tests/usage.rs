@@ -1,7 +1,7 @@
 //! Help, version and wrong command lines.
 
 use crate::common::server::Server;
-use crate::common::{KEY, api, ask, clado, run};
+use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run};
 
 const SHORT_HELP: &str = include_str!("data/short-help.txt");
 const LONG_HELP: &str = include_str!("data/long-help.txt");
@@ -310,4 +310,70 @@ fn a_repeated_flag_takes_its_last_value() {
     let api = api(200, r#"{"credits": 5}"#);
     let flags = ["--plain", "--plain", "--min", "9", "--min=5", "-v", "-v"];
     ask(&api.url()).args(flags).assert().code(0).stdout("5\n");
+}
+
+#[test]
+fn an_option_of_curl_is_answered_with_what_there_is_instead() {
+    for (argument, instead) in [
+        ("--proxy=http://user:secret@proxy", "HTTPS_PROXY"),
+        ("-xhttp://user:secret@proxy", "HTTPS_PROXY"),
+        ("--noproxy=*", "NO_PROXY"),
+        ("--cacert=secret.pem", "SSL_CERT_FILE"),
+        ("--capath=secret", "SSL_CERT_DIR"),
+        ("--max-time=5", "--timeout"),
+        ("-m5", "--timeout"),
+        ("--connect-timeout=5", "--timeout"),
+        ("--header=Authorization: secret", "--api-key-file"),
+        ("-HAuthorization: secret", "--api-key-file"),
+        ("--insecure", "SSL_CERT_FILE"),
+        ("-k", "SSL_CERT_FILE"),
+        ("-s", "--quiet"),
+    ] {
+        let run = run(clado().arg(argument));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{argument}");
+        let first_line = run.stderr.lines().next().unwrap();
+        assert!(
+            first_line.starts_with("error: unexpected argument '-"),
+            "{first_line}"
+        );
+        assert!(first_line.contains(instead), "{first_line}");
+        assert!(!run.stderr.contains("secret"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_time_limit_is_named() {
+    for (limit, problem) in [
+        ("1e-9", "not a number of seconds, such as 30 or 0.5"),
+        ("0", "not above 0"),
+        ("99999999999999999999999", "too large"),
+    ] {
+        let run = run(clado().args(["--timeout", limit]));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{limit}");
+        assert!(run.stderr.contains(problem), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_largest_time_limit_is_no_problem() {
+    let api = api(200, BALANCE);
+    expect_balance(ask(&api.url()).args(["--timeout", "18446744073709549568"]));
+}
+
+#[test]
+fn a_minimum_beyond_the_precision_of_a_float_is_exact() {
+    let api = api(200, r#"{"credits": 9007199254740992}"#);
+    for (minimum, code) in [("9007199254740992", 0), ("9007199254740993", 1)] {
+        let run = run(ask(&api.url()).args(["--quiet", "--min", minimum]));
+        assert_eq!(run.code, Some(code), "{minimum}");
+    }
+}
+
+#[test]
+fn a_quoted_url_is_named_as_such() {
+    for quoted in ["\"https://search.clado.ai\"", "'https://search.clado.ai'"] {
+        let mut command = ask(quoted);
+        let message = "bad URL in CLADO_API_URL: it has quotes around it";
+        expect_error(&mut command, 2, "usage", message, None);
+    }
 }

@@ -9,6 +9,8 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::deadline::STACK_SIZE;
+
 /// The pause before the next address is tried: the RFC's "Connection Attempt Delay", with the value it recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
@@ -52,7 +54,11 @@ fn start_attempt(address: SocketAddr, results: Sender<io::Result<TcpStream>>) {
         // A connection that is made too late finds no receiver, and is closed.
         let _ = results.send(TcpStream::connect(address));
     };
-    if thread::Builder::new().spawn(attempt).is_err() {
+    if thread::Builder::new()
+        .stack_size(STACK_SIZE)
+        .spawn(attempt)
+        .is_err()
+    {
         // There can't be another thread: this one has to wait.
         let _ = on_this_thread.send(TcpStream::connect(address));
     }

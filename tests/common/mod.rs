@@ -2,6 +2,7 @@
 //!
 //! The servers are in `server.rs`, `tls.rs` and `proxy.rs`.
 
+pub mod messages;
 pub mod proxy;
 pub mod server;
 pub mod tls;

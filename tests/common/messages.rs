@@ -1,0 +1,18 @@
+//! The sentences that the tests expect, each in one place: their wording is not stable.
+
+/// The hint where there is no key.
+pub const NO_KEY_HINT: &str =
+    "export CLADO_API_KEY, or use --api-key-file <PATH>; sudo and cron do not pass variables on";
+
+/// The hint where a file with the key has a byte-order mark.
+pub const SAVE_AS_ASCII: &str =
+    "save it as plain ASCII; in PowerShell: Set-Content -Encoding Ascii";
+
+/// The hint where there is more than the key.
+pub const KEY_ALONE: &str = "only the key itself belongs there, on one line";
+
+/// What is said about a balance below the minimum.
+pub fn below_minimum(credits: i64, minimum: u64) -> String {
+    let noun = if credits == 1 { "credit" } else { "credits" };
+    format!("{credits} Clado {noun} left, below the minimum of {minimum}")
+}

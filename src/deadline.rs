@@ -43,10 +43,15 @@ impl Check {
 
     /// Begins a step. If it takes longer than the time limit, the run fails with `failure` and "within 30 seconds".
     pub fn step(&self, failure: Shown) {
+        self.set_error_at_deadline(self.timeout(failure));
+    }
+
+    /// The error of a step that takes longer than the time limit.
+    pub fn timeout(&self, failure: Shown) -> Error {
         let seconds = self.config.timeout.as_secs_f64();
         let noun = if seconds == 1.0 { "second" } else { "seconds" };
         let message = shown!("{} within {} {}", failure, seconds, noun);
-        self.set_error_at_deadline(Error::new(Kind::Timeout, message));
+        Error::new(Kind::Timeout, message)
     }
 
     /// Sets what the run fails with if the time is up before the next step.

@@ -303,6 +303,12 @@ impl Error {
         self
     }
 
+    /// Adds what the user can do about it, if there is anything.
+    pub fn with_hint_if(mut self, hint: Option<Shown>) -> Error {
+        self.hint = hint;
+        self
+    }
+
     /// Says whether another try later may succeed, where the kind does not decide it.
     pub fn with_retryable(mut self, retryable: bool) -> Error {
         self.retryable = retryable;

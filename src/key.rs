@@ -121,9 +121,8 @@ impl Key {
             }
             Err(problem) => {
                 let message = shown!("the API key from {} {}", source.name(), problem.text());
-                let mut error = Error::new(Kind::NoApiKey, message);
-                error.hint = problem.hint(source).map(Shown::from);
-                Err(error)
+                let hint = problem.hint(source).map(Shown::from);
+                Err(Error::new(Kind::NoApiKey, message).with_hint_if(hint))
             }
         }
     }

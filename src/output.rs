@@ -6,6 +6,7 @@
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
 use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 
@@ -121,14 +122,16 @@ fn cell(pieces: &[Styled], color: bool) -> String {
 
 /// Parses an ISO 8601 timestamp and converts it to UTC. Without an offset, it is taken as UTC.
 fn parse_timestamp(sent: &str) -> Option<DateTime> {
+    let pieces = Pieces::parse(sent).ok()?;
     // jiff also reads a time zone in brackets, which is not ISO 8601.
-    if sent.contains('[') {
+    if pieces.time_zone_annotation().is_some() {
         return None;
     }
-    if let Ok(instant) = sent.parse::<Timestamp>() {
-        return Some(TimeZone::UTC.to_datetime(instant));
+    if pieces.offset().is_none() {
+        return sent.parse::<DateTime>().ok();
     }
-    sent.parse::<DateTime>().ok()
+    let instant = sent.parse::<Timestamp>().ok()?;
+    Some(TimeZone::UTC.to_datetime(instant))
 }
 
 /// The time since `then` in its largest unit; `None` for the future.
@@ -230,6 +233,7 @@ mod tests {
             ("2024-07-02", "2024-07-02 00:00 UTC (1 year ago)"),
             ("2026-07-01T12:00:01Z", "2026-07-01 12:00 UTC"),
             ("2031-01-01T00:00:00Z", "2031-01-01 00:00 UTC"),
+            ("9999-12-31T23:59:59-23:00", "9999-12-31T23:59:59-23:00"),
             ("yesterday", "yesterday"),
             ("1705314600", "1705314600"),
             ("2024-13-45T99:99:99Z", "2024-13-45T99:99:99Z"),

@@ -2,10 +2,10 @@
 //!
 //! Bytes in, values out. What a status means is decided in `client.rs`.
 
+use std::borrow::Cow;
 use std::io;
+use std::time::SystemTime;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Serializer, Value};
@@ -15,10 +15,16 @@ use crate::text::Shown;
 /// A longer wait than a day is not shown: the server's clock or its reply is wrong.
 const LONGEST_WAIT: u64 = 24 * 60 * 60;
 
+/// The byte-order mark in UTF-8, which some servers put in front of a body.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What is wrong with a body that is not JSON.
+pub const NOT_JSON: &str = "the reply is not JSON";
+
 /// A good reply.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The body as received.
+    /// The body as received, without a byte-order mark.
     pub body: String,
     /// The number of credits left; may be negative.
     pub credits: i64,
@@ -40,10 +46,15 @@ impl Reply {
     ///
     /// # Errors
     /// When the body is not a JSON object with exactly one integer `credits`: what is wrong, as a sentence.
-    pub fn parse(body: Vec<u8>) -> Result<Reply, &'static str> {
-        const NOT_JSON: &str = "the reply is not JSON";
-        let body = String::from_utf8(body).map_err(|_| NOT_JSON)?;
-        if !is_json(&body) {
+    pub fn parse(body: &[u8]) -> Result<Reply, &'static str> {
+        let body = without_byte_order_mark(body);
+        if body.trim_ascii().is_empty() {
+            return Err("the reply is empty");
+        }
+        let Ok(body) = str::from_utf8(body) else {
+            return Err(NOT_JSON);
+        };
+        if !is_json(body) {
             return Err(NOT_JSON);
         }
         if !body.trim_start().starts_with('{') {
@@ -51,7 +62,7 @@ impl Reply {
         }
         // The body is a JSON object and a field can have any value, so only a field that is there twice is left as an
         // error.
-        let fields = serde_json::from_str::<Fields>(&body)
+        let fields = serde_json::from_str::<Fields>(body)
             .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
         let credits = match fields.credits {
             Some(json) => integer(json.get())?,
@@ -59,7 +70,7 @@ impl Reply {
         };
         let last_topup = fields.last_topup_at.map(|json| text_or_json(json.get()));
         Ok(Reply {
-            body,
+            body: body.to_owned(),
             credits,
             last_topup,
         })
@@ -120,21 +131,83 @@ fn integer(json: &str) -> Result<i64, &'static str> {
     }
 }
 
-/// The message in an error body; `None` if there is none. Knows the shapes `{"detail": "…"}`,
-/// `{"detail": [{"msg": "…"}]}`, `{"error": "…"}`, `{"error": {"message": "…"}}`, `{"message": "…"}` and plain text.
+/// The members that hold a server's message, in the order in which they are looked for: those of FastAPI (`detail`),
+/// RFC 9457 (`detail`, `title`), OAuth (`error_description`), JSON:API (`errors`), AWS (`Message`) and others.
+const MESSAGE_MEMBERS: [&str; 12] = [
+    "detail",
+    "error",
+    "message",
+    "Message",
+    "msg",
+    "error_description",
+    "errors",
+    "title",
+    "reason",
+    "description",
+    "error_message",
+    "faultstring",
+];
+
+/// The message in a body of JSON or plain text; `None` if there is none. A web page is not a message.
 pub fn message(body: &[u8]) -> Option<Shown> {
-    let text = std::str::from_utf8(body).ok()?;
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if let Ok(value) = serde_json::from_str::<Value>(text) {
+    let text = decode(body)?;
+    if let Ok(value) = serde_json::from_str::<Value>(&text) {
         return find_message(&value).map(Shown::short);
     }
-    // Damaged JSON and pages are not messages.
-    if text.is_empty() || text.starts_with(['<', '{', '[']) {
+    let text = text.trim();
+    if text.is_empty() || looks_like_markup(text) {
         return None;
     }
     Some(Shown::short(text))
 }
 
+/// The message in a body of JSON; `None` if there is none, or if the body is not JSON.
+pub fn json_message(body: &[u8]) -> Option<Shown> {
+    let text = decode(body)?;
+    let value = serde_json::from_str::<Value>(&text).ok()?;
+    find_message(&value).map(Shown::short)
+}
+
+/// A body as text, without a byte-order mark: in UTF-8, else in Latin-1 if it can be that.
+fn decode(body: &[u8]) -> Option<Cow<'_, str>> {
+    let body = without_byte_order_mark(body);
+    let Err(error) = str::from_utf8(body) else {
+        return Some(String::from_utf8_lossy(body));
+    };
+    let valid = &body[..error.valid_up_to()];
+    // A character is cut in two where the limit for bodies is.
+    if error.error_len().is_none() && !valid.is_empty() {
+        return Some(String::from_utf8_lossy(valid));
+    }
+    if !body.iter().copied().all(is_latin1_text) {
+        return None;
+    }
+    // Each byte of Latin-1 is the Unicode character of that number.
+    Some(body.iter().copied().map(char::from).collect())
+}
+
+fn is_latin1_text(byte: u8) -> bool {
+    // From 0x80 to 0x9f are control characters, which no text uses.
+    matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0xa0..=0xff)
+}
+
+fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// Whether a text that is not JSON is a page or damaged JSON and not a sentence. `[error] no luck` is a sentence.
+fn looks_like_markup(text: &str) -> bool {
+    if text.starts_with(['<', '{']) {
+        return true;
+    }
+    match text.strip_prefix('[') {
+        Some(rest) => rest.trim_start().starts_with(['"', '{', '[', ']']),
+        None => false,
+    }
+}
+
+/// The first sentence among the members that hold messages. Without a sentence, the first word: some servers put
+/// "Unauthorized" into `error` and the sentence into `message`.
 fn find_message(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => {
@@ -144,14 +217,17 @@ fn find_message(value: &Value) -> Option<&str> {
         }
         Value::Array(items) => items.iter().find_map(find_message),
         Value::Object(fields) => {
-            for name in ["detail", "error", "message", "msg"] {
-                if let Some(value) = fields.get(name)
-                    && let Some(message) = find_message(value)
-                {
+            let mut word = None;
+            for name in MESSAGE_MEMBERS {
+                let Some(message) = fields.get(name).and_then(find_message) else {
+                    continue;
+                };
+                if message.contains(char::is_whitespace) {
                     return Some(message);
                 }
+                word.get_or_insert(message);
             }
-            None
+            word
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
@@ -159,13 +235,13 @@ fn find_message(value: &Value) -> Option<&str> {
 
 /// Whether a body is a web page, or anything else made of tags.
 pub fn is_web_page(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let body = without_byte_order_mark(body);
     body.trim_ascii_start().starts_with(b"<")
 }
 
 /// Seconds to wait before the next try: the body's `retry_after`, else the `Retry-After` header, which holds
-/// seconds or a date (RFC 9110, section 10.2.3).
-pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<u64> {
+/// seconds or a date (RFC 9110, section 10.2.3). Parts of a second are rounded up.
+pub fn retry_after(body: &[u8], header: Option<&str>, now: SystemTime) -> Option<u64> {
     let wait = match seconds_in_body(body) {
         Some(seconds) => seconds,
         None => seconds_in_header(header?, now)?,
@@ -178,6 +254,7 @@ pub fn retry_after(body: &[u8], header: Option<&str>, now: Timestamp) -> Option<
 }
 
 fn seconds_in_body(body: &[u8]) -> Option<u64> {
+    let body = without_byte_order_mark(body);
     let body = serde_json::from_slice::<Value>(body).ok()?;
     match body.get("retry_after")? {
         Value::Number(number) => parse_seconds(&number.to_string()),
@@ -186,35 +263,44 @@ fn seconds_in_body(body: &[u8]) -> Option<u64> {
     }
 }
 
-fn seconds_in_header(header: &str, now: Timestamp) -> Option<u64> {
+fn seconds_in_header(header: &str, now: SystemTime) -> Option<u64> {
     if let Some(seconds) = parse_seconds(header) {
         return Some(seconds);
     }
-    let date = rfc2822::parse(header).ok()?.timestamp();
-    u64::try_from(date.as_second() - now.as_second()).ok()
+    let date = httpdate::parse_http_date(header).ok()?;
+    let wait = date.duration_since(now).ok()?;
+    Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// Only digits, and perhaps a fraction: nobody sends a sign or an exponent.
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Only digits, and perhaps a fraction, which is rounded up: nobody sends a sign or an exponent.
 fn parse_seconds(text: &str) -> Option<u64> {
-    let (whole, _fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
-    // `parse` would accept a plus sign.
-    if !whole.bytes().all(|b| b.is_ascii_digit()) {
+    let text = text.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
-    whole.parse::<u64>().ok()
+    let has_fraction = fraction.bytes().any(|b| b != b'0');
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_add(u64::from(has_fraction))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
-    const NOT_JSON: &str = "the reply is not JSON";
     const NOT_AN_OBJECT: &str = "the reply is not a JSON object";
     const DUPLICATE: &str = "the reply has more than one \"credits\" or \"last_topup_at\" field";
 
     fn parse(body: &str) -> Result<Reply, &'static str> {
-        Reply::parse(body.as_bytes().to_vec())
+        Reply::parse(body.as_bytes())
     }
 
     fn credits(literal: &str) -> Result<i64, &'static str> {
@@ -271,7 +357,6 @@ mod tests {
             assert_eq!(credits(literal), Err(OUT_OF_RANGE), "{literal}");
         }
         for body in [
-            "",
             "{",
             "{\"credits\": 24",
             "{\"credits\": 247} x",
@@ -296,7 +381,7 @@ mod tests {
         ] {
             let body = [b"{\"credits\": 1, ".as_slice(), member, b"}"].concat();
             assert_eq!(
-                Reply::parse(body.clone()),
+                Reply::parse(&body),
                 Err(NOT_JSON),
                 "{}",
                 body.escape_ascii()
@@ -360,6 +445,25 @@ mod tests {
             (r#"{"detail": null, "message": "no"}"#, Some("no")),
             (r#""no""#, Some("no")),
             ("no\n", Some("no")),
+            (r#"{"Message": "no"}"#, Some("no")),
+            (r#"{"title": "no", "status": 403}"#, Some("no")),
+            (
+                r#"{"title": "Forbidden", "detail": "no way"}"#,
+                Some("no way"),
+            ),
+            (
+                r#"{"error": "denied", "error_description": "no way"}"#,
+                Some("no way"),
+            ),
+            (r#"{"errors": [{"message": "no"}]}"#, Some("no")),
+            (r#"{"errors": ["no"]}"#, Some("no")),
+            (r#"{"reason": "no"}"#, Some("no")),
+            (
+                r#"{"error": "Unauthorized", "message": "Key revoked"}"#,
+                Some("Key revoked"),
+            ),
+            (r#"{"error": "a", "message": "b"}"#, Some("a")),
+            ("[error] no", Some("[error] no")),
             (r#"{"code": 1}"#, None),
             (r#"{"detail": ""}"#, None),
             (r#"{"detail": "cut sh"#, None),
@@ -369,17 +473,23 @@ mod tests {
         ] {
             assert_eq!(message(body.as_bytes()), found.map(Shown::from), "{body}");
         }
-        assert_eq!(message(b"\xff\xfe"), None);
+        assert_eq!(message(b"\x00\xff"), None);
     }
 
     #[test]
     fn the_wait_is_read_from_body_or_header() {
-        let now = Timestamp::from_second(784_111_717).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_717);
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         for (body, header, seconds) in [
             (r#"{"retry_after": 60}"#, Some("5"), Some(60)),
             (r#"{"retry_after": "60"}"#, None, Some(60)),
-            (r#"{"retry_after": 1.5}"#, None, Some(1)),
+            (r#"{"retry_after": 1.5}"#, None, Some(2)),
+            (r#"{"retry_after": 0.4}"#, None, Some(1)),
+            (r#"{"retry_after": 5.0}"#, None, Some(5)),
+            (r#"{"retry_after": "1.5 s"}"#, None, None),
+            ("\u{feff}{\"retry_after\": 7}", None, Some(7)),
+            ("", Some("Sunday, 06-Nov-94 08:49:37 GMT"), Some(60)),
+            ("", Some("Sun Nov  6 08:49:37 1994"), Some(60)),
             (r#"{"retry_after": -1}"#, Some(" 5 "), Some(5)),
             ("", date, Some(60)),
             ("", Some("soon"), None),
@@ -403,7 +513,11 @@ mod tests {
             );
         }
         assert_eq!(
-            retry_after(b"", date, Timestamp::from_second(784_115_317).unwrap()),
+            retry_after(
+                b"",
+                date,
+                SystemTime::UNIX_EPOCH + Duration::from_secs(784_115_317)
+            ),
             None
         );
     }
@@ -435,7 +549,7 @@ mod tests {
             header in ".{0,40}",
         ) {
             for body in [&bytes, text.as_bytes()] {
-                let _ = (Reply::parse(body.to_vec()), message(body), retry_after(body, Some(&header), Timestamp::UNIX_EPOCH));
+                let _ = (Reply::parse(body), message(body), retry_after(body, Some(&header), SystemTime::UNIX_EPOCH));
             }
         }
     }

@@ -34,10 +34,15 @@ pub fn write_stderr(text: &str) {
 }
 
 fn try_write_stdout(bytes: &[u8]) -> io::Result<()> {
+    // A console of Windows takes UTF-16, and only the standard library's handle converts.
+    #[cfg(windows)]
+    if io::IsTerminal::is_terminal(&io::stdout()) {
+        return io::stdout().write_all(bytes);
+    }
     let file = stdout_as_file()?;
-    // On Windows, consoles and pipes have no metadata.
+    // On Windows, pipes have no metadata.
     match file.metadata() {
-        Ok(metadata) if metadata.is_file() => write_whole(file, bytes, metadata.len()),
+        Ok(metadata) if metadata.is_file() => write_whole(file, bytes),
         _ => write_patiently(file, bytes),
     }
 }
@@ -52,8 +57,8 @@ fn stdout_as_file() -> io::Result<File> {
     Ok(File::from(owned))
 }
 
-/// Writes to a regular file of this `length`: all of `bytes` or nothing, as a part of a number must not stay there.
-fn write_whole(mut file: File, bytes: &[u8], length: u64) -> io::Result<()> {
+/// Writes to a regular file: all of `bytes` or nothing, as a part of a number must not stay there.
+fn write_whole(mut file: File, bytes: &[u8]) -> io::Result<()> {
     let written = loop {
         match file.write(bytes) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -63,12 +68,23 @@ fn write_whole(mut file: File, bytes: &[u8], length: u64) -> io::Result<()> {
     if written == bytes.len() {
         return Ok(());
     }
-    file.seek(SeekFrom::Current(-(written as i64)))?;
-    file.set_len(length)?;
+    take_back(&mut file, written as u64)?;
     Err(io::Error::new(
         ErrorKind::StorageFull,
         "there is not enough space for it",
     ))
+}
+
+/// Removes the last `written` bytes before the position of `file`, unless another process has written behind them.
+fn take_back(file: &mut File, written: u64) -> io::Result<()> {
+    let end = file.stream_position()?;
+    if file.metadata()?.len() > end {
+        return Ok(());
+    }
+    let start = end.saturating_sub(written);
+    file.set_len(start)?;
+    file.seek(SeekFrom::Start(start))?;
+    Ok(())
 }
 
 /// Writes to anything else, and waits for a slow reader, also if the descriptor does not block.
@@ -83,4 +99,25 @@ fn write_patiently(mut file: File, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_part_is_taken_back_unless_another_process_has_written_behind_it() {
+        for (written_behind, left) in [("", "before\n"), ("other\n", "before\n24other\n")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            fs::write(&path, "before\n").unwrap();
+            let append = || File::options().append(true).open(&path).unwrap();
+            let mut file = append();
+            file.write_all(b"24").unwrap();
+            append().write_all(written_behind.as_bytes()).unwrap();
+            take_back(&mut file, 2).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), left);
+        }
+    }
 }

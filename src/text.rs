@@ -261,6 +261,7 @@ fn is_format(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' // word joiner, invisible operators, direction isolates
         | '\u{feff}' // byte-order mark
         | '\u{fff9}'..='\u{fffb}' // interlinear annotation
+        | '\u{13430}'..='\u{1343f}' // Egyptian hieroglyph format controls
         | '\u{1bca0}'..='\u{1bca3}' // shorthand format controls
         | '\u{1d173}'..='\u{1d17a}' // musical symbols that begin and end beams and ties
         | '\u{e0000}'..='\u{e007f}' // tags

@@ -208,7 +208,7 @@ fn each_status_has_its_code_and_message() {
     ] {
         let api = api(status, body);
         let check_url = format!(
-            "check --api-url or CLADO_API_URL; the request went to {}/api/credits",
+            "check CLADO_API_URL; the request went to {}/api/credits",
             api.url()
         );
         let hint = match status {

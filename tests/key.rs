@@ -431,7 +431,7 @@ fn a_web_page_with_a_403_does_not_blame_the_key() {
     let api = api(403, "<html>Blocked by the firewall</html>");
     let message = "access denied (HTTP 403), with a web page instead of the API's answer";
     let url = format!("{}/api/credits", api.url());
-    let hint = format!("check --api-url or CLADO_API_URL; the request went to {url}");
+    let hint = format!("check CLADO_API_URL; the request went to {url}");
     expect_error(
         &mut ask(&api.url()),
         3,

@@ -1,16 +1,22 @@
 //! Replies: which bodies hold a balance, and what is shown of a server's own text.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::thread;
 
+use proptest::prelude::*;
+
+use crate::common::messages::{request_went_to, without_place};
 use crate::common::server::Server;
-use crate::common::{KEY, api, ask, expect_balance, expect_error, run};
+use crate::common::{
+    BALANCE, KEY, Run, api, ask, expect_balance, expect_error, expect_json_error, run,
+};
 
 /// Expects exit code 8 for a 200 with this body, and a hint at the URL, since the tests do not ask the default one.
 #[track_caller]
 fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
     let api = api(200, body);
     let hint = format!(
-        "check --api-url or CLADO_API_URL; the request went to {}/api/credits",
+        "check CLADO_API_URL; the request went to {}/api/credits",
         api.url()
     );
     let message = format!(
@@ -102,7 +108,6 @@ fn a_body_without_a_balance_is_refused_with_the_reason() {
         (r#"{"balance": 247}"#, no_integer),
         (r#"{"Credits": 247}"#, no_integer),
         (r#"{"data": {"credits": 247}}"#, no_integer),
-        (r#"{"detail": "Invalid API key"}"#, no_integer),
         ("{}", no_integer),
         (r#"{"credits": 1, "credits": 2}"#, ambiguous),
         (r#"{"credits": 1, "credits": 1}"#, ambiguous),
@@ -110,7 +115,9 @@ fn a_body_without_a_balance_is_refused_with_the_reason() {
         (r#"[{"credits": 1}]"#, not_an_object),
         ("247", not_an_object),
         ("null", not_an_object),
-        ("", not_json),
+        ("", "the reply is empty"),
+        (" \r\n", "the reply is empty"),
+        ("\u{feff}", "the reply is empty"),
         (r#"{"credits": 247"#, not_json),
         (r#"{"credits": 247} {"credits": 248}"#, not_json),
         (r#"{"credits": 0247}"#, not_json),
@@ -118,7 +125,6 @@ fn a_body_without_a_balance_is_refused_with_the_reason() {
         (r#"{"credits": NaN}"#, not_json),
         ("{'credits': 247}", not_json),
         (r#"{"credits": 247,}"#, not_json),
-        ("\u{feff}{\"credits\": 247}", not_json),
         ("Welcome to the hotel", not_json),
         ("<!DOCTYPE html><p>Welcome to the hotel", web_page),
         ("\n <p>Welcome to the hotel", web_page),
@@ -298,9 +304,7 @@ fn a_redirect_is_reported_and_not_followed() {
         mock.create();
         let host = server.host_with_port();
         let message = format!("{host} redirected to {target} (HTTP {status}), not followed");
-        let hint = format!(
-            "check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits"
-        );
+        let hint = format!("check CLADO_API_URL; the request went to http://{host}/api/credits");
         expect_error(
             &mut ask(&server.url()),
             8,
@@ -320,8 +324,7 @@ fn the_target_of_a_redirect_is_shown_without_the_key_and_escaped() {
     ));
     let (host, shown) = (server.address, r"https://x.example/?k=(redacted)\u{202e}");
     let message = format!("{host} redirected to {shown} (HTTP 302), not followed");
-    let hint =
-        format!("check --api-url or CLADO_API_URL; the request went to http://{host}/api/credits");
+    let hint = format!("check CLADO_API_URL; the request went to http://{host}/api/credits");
     expect_error(
         &mut ask(&server.url()),
         8,
@@ -375,6 +378,8 @@ fn the_wait_after_a_429_is_shown_and_not_slept() {
             r#"{"error": "slow down"}"#,
             None,
         ),
+        ("1.5", r#"{"error": "slow down"}"#, Some(2)),
+        ("", r#"{"error": "slow down", "retry_after": 0.4}"#, Some(1)),
     ] {
         let mut server = mockito::Server::new();
         let mock = server
@@ -402,7 +407,7 @@ fn a_compressed_reply_is_refused_with_its_encoding() {
         ("Content-Encoding: identity, br", "identity, br"),
         ("Transfer-Encoding: gzip, chunked", "gzip, chunked"),
     ] {
-        let server = Server::sending(format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n"));
+        let server = Server::sending(format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n\x1f?"));
         let message =
             format!("the reply is compressed ({encoding}), which was not asked for (HTTP 200)");
         expect_error(
@@ -459,4 +464,282 @@ fn an_error_body_without_an_end_is_not_read_to_its_end() {
     });
     let message = format!("the service failed (HTTP 500): {}…", "x".repeat(199));
     expect_error(&mut ask(&server.url()), 5, "server_error", &message, None);
+}
+
+#[test]
+fn the_server_of_a_reply_is_named_when_it_is_not_the_default_one() {
+    for (status, body) in [
+        (401, r#"{"detail": "Invalid API key"}"#),
+        (403, ""),
+        (429, r#"{"error": "slow down", "retry_after": 60}"#),
+        (500, ""),
+        (503, "out of order"),
+        (418, ""),
+    ] {
+        let api = api(status, body);
+        let place = request_went_to(&api.url());
+        let stderr = run(&mut ask(&api.url())).stderr;
+        assert!(stderr.lines().next().unwrap().ends_with(&place), "{stderr}");
+        let place = place.replace("CLADO_API_URL", "--api-url");
+        let stderr = run(ask("").args(["--api-url", &api.url()])).stderr;
+        assert!(stderr.lines().next().unwrap().ends_with(&place), "{stderr}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_the_balance_is_skipped() {
+    let api = api(200, format!("\u{feff}{BALANCE}"));
+    expect_balance(&mut ask(&api.url()));
+    let run = run(ask(&api.url()).arg("--json"));
+    assert_eq!((run.code, run.stdout), (Some(0), format!("{BALANCE}\n")));
+}
+
+#[test]
+fn a_content_encoding_that_is_not_true_does_no_harm() {
+    for coding in ["UTF-8", "none", "gzip", "binary", "identity, br"] {
+        let server = Server::sending(format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n{BALANCE}",
+            BALANCE.len()
+        ));
+        expect_balance(&mut ask(&server.url()));
+    }
+}
+
+#[test]
+fn the_message_in_a_200_without_a_balance_is_shown() {
+    for (body, message) in [
+        (
+            r#"{"error": "Key suspended"}"#,
+            "the reply has no integer \"credits\" field (HTTP 200): Key suspended",
+        ),
+        (
+            r#"{"success": false, "errors": [{"message": "Key suspended"}]}"#,
+            "the reply has no integer \"credits\" field (HTTP 200): Key suspended",
+        ),
+        (
+            r#"{"credits": null, "message": "Key suspended"}"#,
+            "the reply has no integer \"credits\" field (HTTP 200): Key suspended",
+        ),
+        (
+            r#"["Key suspended"]"#,
+            "the reply is not a JSON object (HTTP 200): Key suspended",
+        ),
+    ] {
+        let api = api(200, body);
+        let error = expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply");
+        assert_eq!(error["message"], message);
+        assert_eq!(error["status"], 200);
+        assert_eq!(error["retryable"], false);
+    }
+}
+
+#[test]
+fn the_message_of_an_error_is_found_where_gateways_and_frameworks_put_it() {
+    for body in [
+        r#"{"Message": "no luck today"}"#,
+        r#"{"type": "about:blank", "title": "no luck today", "status": 403}"#,
+        r#"{"title": "Forbidden", "detail": "no luck today"}"#,
+        r#"{"error": "invalid_token", "error_description": "no luck today"}"#,
+        r#"{"errors": [{"code": 7, "message": "no luck today"}]}"#,
+        r#"{"errors": ["no luck today"]}"#,
+        r#"{"reason": "no luck today"}"#,
+        r#"{"error": "Unauthorized", "message": "no luck today"}"#,
+        r#"{"message": "Unauthorized", "detail": {"reason": "no luck today"}}"#,
+    ] {
+        expect_message(body, ": no luck today");
+    }
+    expect_message(r#"{"error": "a", "message": "b"}"#, ": a");
+    expect_message("[error] no luck", ": [error] no luck");
+    expect_message(b"cl\xe9 refus\xe9e", ": clé refusée");
+    expect_message(b"{\"detail\": \"cl\xe9 refus\xe9e\"}", ": clé refusée");
+}
+
+#[test]
+fn a_web_page_with_a_401_or_a_404_does_not_blame_the_key() {
+    for (status, code, kind, headline) in [
+        (401, 3, "unauthorized", "access denied"),
+        (403, 3, "unauthorized", "access denied"),
+        (404, 4, "not_found", "no credit information found"),
+    ] {
+        let api = api(status, "<html><h1>Authorization Required</h1></html>");
+        let message =
+            format!("{headline} (HTTP {status}), with a web page instead of the API's answer");
+        let hint = format!(
+            "check CLADO_API_URL; the request went to {}/api/credits",
+            api.url()
+        );
+        expect_error(&mut ask(&api.url()), code, kind, &message, Some(&hint));
+    }
+}
+
+#[test]
+fn the_wait_after_a_503_is_shown() {
+    let server = Server::sending(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n",
+    );
+    let message = "the service failed (HTTP 503); try again in 90 seconds";
+    let error = expect_error(&mut ask(&server.url()), 5, "server_error", message, None);
+    assert_eq!(error["retry_after"], 90);
+    let server =
+        Server::sending("HTTP/1.1 500 Oops\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n");
+    let message = "the service failed (HTTP 500)";
+    let error = expect_error(&mut ask(&server.url()), 5, "server_error", message, None);
+    assert!(error["retry_after"].is_null());
+}
+
+#[test]
+fn a_long_wait_is_given_in_minutes_or_hours() {
+    for (seconds, shown) in [
+        (120, "120 seconds"),
+        (121, "3 minutes"),
+        (300, "5 minutes"),
+        (7199, "120 minutes"),
+        (7200, "2 hours"),
+        (86_400, "24 hours"),
+    ] {
+        let api = api(429, format!(r#"{{"retry_after": {seconds}}}"#));
+        let message = format!("rate limited (HTTP 429); try again in {shown}");
+        let error = expect_error(&mut ask(&api.url()), 6, "rate_limited", &message, None);
+        assert_eq!(error["retry_after"], seconds);
+    }
+}
+
+/// Runs with a short time limit against a server that sends the head of a reply and the start of its body.
+fn run_against_a_stalled_body(status: u16) -> Run {
+    let server = Server::replying(move |stream| {
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 99\r\n\r\n{{");
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    run(ask(&server.url()).args(["--timeout", "2"]))
+}
+
+#[test]
+fn a_stalled_body_of_an_error_costs_only_the_message() {
+    let statuses = [
+        (302, 8),
+        (401, 3),
+        (403, 3),
+        (404, 4),
+        (418, 8),
+        (429, 6),
+        (500, 5),
+    ];
+    thread::scope(|scope| {
+        for (status, code) in statuses {
+            scope.spawn(move || {
+                let run = run_against_a_stalled_body(status);
+                assert_eq!(run.code, Some(code), "{}", run.stderr);
+                let named = format!("(HTTP {status})");
+                assert!(run.stderr.contains(&named), "{}", run.stderr);
+            });
+        }
+    });
+}
+
+#[test]
+fn verbose_shows_status_content_type_and_the_start_of_a_body_that_cannot_be_read() {
+    let page = format!("<html>\u{1b}[31m{KEY}</html>");
+    for status in ["200 OK", "404 Not Found", "500 Oops"] {
+        let server = Server::sending(format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+            page.len()
+        ));
+        let stderr = run(ask(&server.url()).arg("-v")).stderr;
+        for line in [
+            "\n* content type: text/html\n",
+            "\n* the body starts with: <html>\\u{1b}[31m(redacted)</html>\n",
+        ] {
+            assert!(stderr.contains(line), "{stderr}");
+        }
+    }
+    let balance = api(200, BALANCE);
+    let stderr = run(ask(&balance.url()).arg("-v")).stderr;
+    assert!(!stderr.contains("body starts with"), "{stderr}");
+}
+
+#[test]
+fn a_long_location_and_a_long_content_encoding_are_cut() {
+    let long = "x".repeat(300);
+    for header in ["Location", "Content-Encoding"] {
+        let status = if header == "Location" {
+            "302 Found"
+        } else {
+            "200 OK"
+        };
+        let server = Server::sending(format!(
+            "HTTP/1.1 {status}\r\n{header}: {long}\r\nContent-Length: 2\r\n\r\n\x1f?"
+        ));
+        let stderr = run(&mut ask(&server.url())).stderr;
+        assert!(
+            stderr.contains(&format!("{}…", "x".repeat(199))),
+            "{stderr}"
+        );
+        assert!(!stderr.contains(&"x".repeat(200)), "{stderr}");
+    }
+}
+
+#[test]
+fn a_blank_location_is_taken_as_missing() {
+    let server = Server::sending("HTTP/1.1 302 Found\r\nLocation:  \r\nContent-Length: 0\r\n\r\n");
+    let error = expect_json_error(&mut ask(&server.url()), 8, "unexpected_reply");
+    assert_eq!(error["message"], "unexpected reply (HTTP 302)");
+}
+
+#[test]
+fn one_character_of_each_invisible_range_is_escaped() {
+    for c in [
+        '\u{ad}',
+        '\u{61c}',
+        '\u{180e}',
+        '\u{200b}',
+        '\u{200e}',
+        '\u{2028}',
+        '\u{202e}',
+        '\u{2060}',
+        '\u{206f}',
+        '\u{feff}',
+        '\u{fff9}',
+        '\u{13430}',
+        '\u{1343f}',
+        '\u{1bca0}',
+        '\u{1d173}',
+        '\u{e0001}',
+        '\u{e007f}',
+    ] {
+        expect_message(format!("a{c}b"), &format!(": a{}b", c.escape_unicode()));
+    }
+}
+
+/// The text of a key, a word or a sentence, as servers write them.
+fn server_text() -> impl Strategy<Value = String> {
+    "[A-Z][a-z]{1,8}( [a-zé']{1,9}){1,6}[.!]?"
+}
+
+/// A body that holds `text` in one of the shapes that APIs use, with other members around it.
+fn body_with(text: &str, shape: usize) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    match shape {
+        0 => format!(r#"{{"detail": {json}}}"#),
+        1 => format!(r#"{{"code": 7, "error": {{"type": "x", "message": {json}}}}}"#),
+        2 => format!(r#"{{"errors": [{{"field": "a", "message": {json}}}]}}"#),
+        3 => format!(r#"{{"error": "Forbidden", "message": {json}, "path": "/"}}"#),
+        4 => format!(r#"{{"detail": [{{"loc": ["a"], "msg": {json}}}]}}"#),
+        5 => format!(r#"{{"title": {json}, "type": "about:blank", "status": 500}}"#),
+        6 => format!(r#"{{"Message": {json}}}"#),
+        7 => format!(r#"{{"error": "x", "error_description": {json}}}"#),
+        8 => format!("\u{feff}{json}"),
+        _ => format!("{text}\r\n"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_sentence_of_a_server_is_shown_once_on_one_line(text in server_text(), shape in 0usize..10) {
+        let api = api(500, body_with(&text, shape));
+        let stderr = run(&mut ask(&api.url())).stderr;
+        let expected = format!("error: the service failed (HTTP 500): {text}\n");
+        prop_assert_eq!(without_place(&stderr), expected);
+    }
 }

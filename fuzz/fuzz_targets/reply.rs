@@ -3,6 +3,8 @@
 #![no_main]
 
 use clado_credits::reply::{self, Reply};
+use std::time::SystemTime;
+
 use clado_credits_fuzz::assert_shown;
 use hifijson::SliceLexer;
 use hifijson::token::Lex;
@@ -10,9 +12,9 @@ use hifijson::value::{self, Value};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    if let Ok(reply) = Reply::parse(body.to_vec()) {
-        assert_eq!(reply.body.as_bytes(), body);
-        if let Some(credits) = credits(body) {
+    if let Ok(reply) = Reply::parse(body) {
+        assert!(body.ends_with(reply.body.as_bytes()));
+        if let Some(credits) = credits(reply.body.as_bytes()) {
             assert_eq!(i128::from(reply.credits), credits);
         }
     }
@@ -21,7 +23,7 @@ fuzz_target!(|body: &[u8]| {
     }
     let _ = reply::is_web_page(body);
     let header = str::from_utf8(body).ok();
-    if let Some(seconds) = reply::retry_after(body, header, jiff::Timestamp::UNIX_EPOCH) {
+    if let Some(seconds) = reply::retry_after(body, header, SystemTime::UNIX_EPOCH) {
         assert!((1..=86_400).contains(&seconds));
     }
 });

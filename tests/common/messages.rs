@@ -16,3 +16,20 @@ pub fn below_minimum(credits: i64, minimum: u64) -> String {
     let noun = if credits == 1 { "credit" } else { "credits" };
     format!("{credits} Clado {noun} left, below the minimum of {minimum}")
 }
+
+/// What is added to a message about a reply, where the test has named the server with `CLADO_API_URL`.
+pub fn request_went_to(base_url: &str) -> String {
+    format!("; the request went to {base_url}/api/credits (from CLADO_API_URL)")
+}
+
+/// A message without the part that [`request_went_to`] adds. That part has a test of its own; all others read better
+/// without it.
+pub fn without_place(message: &str) -> String {
+    let Some((start, rest)) = message.split_once("; the request went to ") else {
+        return message.to_owned();
+    };
+    match rest.split_once(" (from CLADO_API_URL)") {
+        Some((_, end)) => format!("{start}{end}"),
+        None => message.to_owned(),
+    }
+}

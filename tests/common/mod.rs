@@ -12,6 +12,8 @@ use std::time::Duration;
 use assert_cmd::Command;
 use serde_json::Value;
 
+use self::messages::without_place;
+
 /// The key of all tests. Not a real one.
 pub const KEY: &str = "lk_test_not_a_real_key";
 
@@ -111,7 +113,7 @@ pub fn expect_balance(command: &mut Command) -> String {
 }
 
 /// Runs, and expects this error, hint included, in plain text. Then runs with `--json`, and expects the same there.
-/// Returns the `error` object.
+/// Returns the `error` object. The message is compared without the place that the request went to.
 #[track_caller]
 pub fn expect_error(
     command: &mut Command,
@@ -124,7 +126,8 @@ pub fn expect_error(
     let hint_line = hint
         .map(|hint| format!("hint: {hint}\n"))
         .unwrap_or_default();
-    assert_eq!(plain.stderr, format!("error: {message}\n{hint_line}"));
+    let stderr = without_place(&plain.stderr);
+    assert_eq!(stderr, format!("error: {message}\n{hint_line}"));
     assert_eq!(
         (plain.code, plain.stdout.as_str()),
         (Some(code), ""),
@@ -139,7 +142,7 @@ pub fn expect_error(
 }
 
 /// Runs with `--json`, expects one line with an error of this kind and nothing on standard output, and returns the
-/// `error` object.
+/// `error` object, its message without the place that the request went to.
 #[track_caller]
 pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value {
     let run = run(command.arg("--json"));
@@ -152,7 +155,8 @@ pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value 
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
     let mut report: Value =
         serde_json::from_str(&run.stderr).unwrap_or_else(|_| panic!("{}", run.stderr));
-    let error = report["error"].take();
+    let mut error = report["error"].take();
+    error["message"] = without_place(error["message"].as_str().unwrap()).into();
     assert_eq!(
         (error["kind"].as_str(), error["exit_code"].as_i64()),
         (Some(kind), Some(code.into()))

@@ -77,13 +77,24 @@ pub fn fetch(check: &Arc<Check>) -> Result<Reply> {
     }
 }
 
-/// Refuses settings that would send the key, or a part of it, to a resolver or a proxy as a host name.
+/// Refuses settings that would send the key, or a part of it, to a resolver or a proxy: as a host, a user name or a
+/// password.
 fn refuse_misplaced_key(config: &Config) -> Result<()> {
-    if let Some(proxy) = &config.proxy
-        && text::repeats_key(proxy.settings.host())
-    {
-        let message = shown!("the host in {} contains the API key", proxy.variable);
-        return Err(Error::new(Kind::Usage, message));
+    if let Some(proxy) = config.proxy() {
+        if text::repeats_key(&proxy.host) {
+            let message = shown!("the host in {} contains the API key", proxy.variable);
+            return Err(Error::new(Kind::Usage, message));
+        }
+        if let Some(login) = &proxy.login
+            // Together, as a key may have a colon inside.
+            && text::repeats_key(&format!("{}:{}", login.user, login.password))
+        {
+            let message = shown!(
+                "the user name or password in {} contains the API key",
+                proxy.variable
+            );
+            return Err(Error::new(Kind::Usage, message));
+        }
     }
     // Without a setting it is the default host, which is no key.
     if let Some(setting) = config.url_setting

@@ -14,7 +14,7 @@ use crate::endpoint::{DEFAULT_URL, Endpoint};
 use crate::environment::{self, variable};
 use crate::error::{Error, Kind, Result};
 use crate::key::Source;
-use crate::proxy::{self, Proxy};
+use crate::proxy::{self, Proxy, Route};
 use crate::text::{self, Shown, shown};
 
 /// The settings of a run.
@@ -37,8 +37,8 @@ pub struct Config {
     pub server_name: Shown,
     /// Where to read the key.
     pub key: Source,
-    /// The proxy to go through.
-    pub proxy: Option<Proxy>,
+    /// Through which proxy the server is reached, if any.
+    pub route: Route,
     /// The certificates to trust instead of the system's; empty for the system's.
     pub trusted: Vec<TrustedPath>,
 }
@@ -98,7 +98,7 @@ impl Config {
         let Some(key) = key_source(args.api_key, args.api_key_file) else {
             return Err(no_api_key());
         };
-        let proxy = proxy::choose(&endpoint, variable)?;
+        let route = proxy::choose(&endpoint, variable)?;
         Ok(Config {
             format,
             minimum: args.min,
@@ -109,9 +109,17 @@ impl Config {
             url_setting: base_url.setting,
             server_name,
             key,
-            proxy,
+            route,
             trusted: trusted_paths(),
         })
+    }
+
+    /// The proxy to go through, if any.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        match &self.route {
+            Route::Through(proxy) => Some(proxy),
+            Route::Direct(_) => None,
+        }
     }
 
     /// The minimum, if `balance` is below it.

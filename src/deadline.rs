@@ -43,7 +43,14 @@ impl Check {
 
     /// Begins a step. If it takes longer than the time limit, the run fails with `failure` and "within 30 seconds".
     pub fn step(&self, failure: Shown) {
-        self.set_error_at_deadline(self.timeout(failure));
+        self.step_with_hint(failure, None);
+    }
+
+    /// The same with a hint for that failure.
+    pub fn step_with_hint(&self, failure: Shown, hint: Option<Shown>) {
+        let mut error = self.timeout(failure);
+        error.hint = hint;
+        self.set_error_at_deadline(error);
     }
 
     /// The error of a step that takes longer than the time limit.

@@ -87,6 +87,11 @@ impl Endpoint {
             .map_or("", |authority| authority.as_str())
     }
 
+    /// Whether the host is this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(self.host())
+    }
+
     /// Whether this is plain http; then the request must not leave this machine.
     pub fn is_unencrypted(&self) -> bool {
         self.0.scheme_str() == Some("http")
@@ -149,13 +154,21 @@ fn parse_port(digits: &str) -> Result<u16, &'static str> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    if host.eq_ignore_ascii_case("localhost") {
+    if is_localhost(host) {
         return true;
     }
     match unbracketed(host).parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => false,
     }
+}
+
+/// Whether a name is `localhost` or below it. Such names are this machine, whatever a resolver says (RFC 6761,
+/// section 6.3).
+pub fn is_localhost(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// A host without the brackets that an IPv6 address has in a URL.
@@ -185,6 +198,8 @@ mod tests {
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/credits"),
             ("http://127.8.9.1", "http://127.8.9.1/api/credits"),
             ("http://LOCALHOST:1", "http://LOCALHOST:1/api/credits"),
+            ("http://localhost.:1", "http://localhost.:1/api/credits"),
+            ("http://my.localhost", "http://my.localhost/api/credits"),
             ("http://[::1]:8080/x", "http://[::1]:8080/x/api/credits"),
             (
                 "http://[::ffff:127.0.0.1]",
@@ -244,7 +259,7 @@ mod tests {
             ("http://search.clado.ai", PLAIN),
             ("http://localhost.example", PLAIN),
             ("http://notlocalhost", PLAIN),
-            ("http://my.localhost", PLAIN),
+            ("http://localhost..", PLAIN),
             ("http://127.0.0.1.example", PLAIN),
             ("http://0.0.0.0", PLAIN),
             ("http://192.168.1.1", PLAIN),
@@ -285,7 +300,7 @@ mod tests {
         fn no_text_panics_and_plain_http_stays_on_this_machine(base in "(https?://)?[^\\x00]{0,40}") {
             if let Ok(endpoint) = Endpoint::parse(&base) {
                 proptest::prop_assert!(!endpoint.host().is_empty());
-                let is_local = endpoint.host().eq_ignore_ascii_case("localhost")
+                let is_local = is_localhost(endpoint.host())
                     || endpoint.host().parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
                 proptest::prop_assert!(!endpoint.is_unencrypted() || is_local);
             }

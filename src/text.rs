@@ -17,6 +17,7 @@
 
 use std::fmt::{self, Display};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem;
@@ -168,6 +169,8 @@ impl Safe for u128 {}
 impl Safe for usize {}
 impl Safe for i64 {}
 impl Safe for f64 {}
+impl Safe for SocketAddr {}
+impl Safe for &SocketAddr {}
 
 /// Builds a [`Shown`] as `format!` builds a `String`, but only from [`Safe`] parts. The parts have to be arguments:
 /// `concat!` keeps the compiler from accepting variables inside the text.

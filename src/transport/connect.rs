@@ -4,29 +4,24 @@
 //! Which proxy and which certificates is decided in `proxy.rs` and `trust.rs`.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 
 use http::Uri;
 use rustls::ClientConfig;
-use ureq::ProxyProtocol;
 use ureq::config::Config as UreqConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    ConnectionDetails, Connector, NextTimeout, SocksConnector, Transport, TransportAdapter,
-};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
+use super::socks::{self, Host, Target};
 use super::stream::{Connection, Stream};
 use super::{race, tls, tunnel};
 use crate::deadline::Check;
-use crate::endpoint::unbracketed;
+use crate::endpoint::{is_localhost, unbracketed};
 use crate::error::{Error, Kind, Result};
-use crate::proxy::Proxy;
+use crate::proxy::{Protocol, Proxy, Route, WhyDirect};
 use crate::text::{Shown, shown};
-
-/// The most addresses that ureq's list has room for.
-const MAX_ADDRESSES: usize = 16;
 
 /// Connects to the server of a [`Check`].
 #[derive(Clone)]
@@ -46,11 +41,11 @@ impl Connector<()> for Connect {
     ) -> Result<Option<Stream>, ureq::Error> {
         let check = &self.check;
         let config = &check.config;
-        let mut connection = match &config.proxy {
-            None => self.dial(&details.addrs, &config.server_name)?,
-            Some(proxy) => match proxy.settings.protocol() {
-                ProxyProtocol::Http | ProxyProtocol::Https => self.pass_http(proxy, details)?,
-                _ => self.pass_socks(proxy, details)?,
+        let mut connection: Connection = match &config.route {
+            Route::Direct(why) => Box::new(self.dial_server(why)?),
+            Route::Through(proxy) => match proxy.protocol {
+                Protocol::Http | Protocol::Https => self.pass_http(proxy)?,
+                _ => Box::new(self.pass_socks(proxy)?),
             },
         };
         if let Some(tls) = &self.tls {
@@ -59,162 +54,182 @@ impl Connector<()> for Connect {
             connection = tls::connect(tls, config.endpoint.host(), connection, name, check)?;
         }
         check.step(shown!("{} did not answer", config.server_name));
-        let stream = Stream::new(connection, self.tls.is_some(), details.config);
+        let stream = Stream::new(
+            connection,
+            Arc::clone(check),
+            self.tls.is_some(),
+            details.config,
+        );
         Ok(Some(stream))
     }
 }
 
+/// Who is connected to, as messages name them, and what may help where that fails.
+struct Peer<'a> {
+    /// For the resolver; without the brackets of an IPv6 address.
+    host: &'a str,
+    port: u16,
+    name: &'a Shown,
+    /// The name where the host can't be resolved. A server has no port then, as a resolver takes none.
+    unresolved_name: Shown,
+    hint: Option<Shown>,
+}
+
 impl Connect {
-    fn dial(&self, addresses: &[SocketAddr], name: &Shown) -> Result<Connection> {
-        let stream = match race::connect(addresses) {
+    /// Connects to the server without a proxy.
+    fn dial_server(&self, why: &WhyDirect) -> Result<TcpStream> {
+        let config = &self.check.config;
+        let endpoint = &config.endpoint;
+        let hint = if endpoint.is_loopback() {
+            None
+        } else {
+            Some(why.hint())
+        };
+        self.dial(&Peer {
+            host: endpoint.host(),
+            port: endpoint.port(),
+            name: &config.server_name,
+            unresolved_name: Shown::new(endpoint.host()),
+            hint,
+        })
+    }
+
+    fn dial_proxy(&self, proxy: &Proxy) -> Result<TcpStream> {
+        self.dial(&Peer {
+            host: unbracketed(&proxy.host),
+            port: proxy.port,
+            name: &proxy.name,
+            unresolved_name: proxy.name.clone(),
+            hint: None,
+        })
+    }
+
+    fn dial(&self, peer: &Peer) -> Result<TcpStream> {
+        let check = &self.check;
+        let addresses = self.resolve_peer(peer)?;
+        let failure = shown!("could not connect to {}", peer.name);
+        check.step_with_hint(failure.clone(), peer.hint.clone());
+        let stream = match race::connect(&addresses, &|line| check.note(line)) {
             Ok(stream) => stream,
-            Err(error) => return Err(connect_error(name, &error)),
+            Err(error) => {
+                let message = shown!("{}: {}", failure, Shown::reason(&error));
+                let mut error = Error::new(Kind::Network, message);
+                error.hint = peer.hint.clone();
+                return Err(error);
+            }
         };
         // The request is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
-        if let Ok(address) = stream.peer_addr() {
-            self.check
-                .note(shown!("connected to {}", Shown::new(address.to_string())));
+        Ok(stream)
+    }
+
+    fn resolve_peer(&self, peer: &Peer) -> Result<Vec<SocketAddr>> {
+        let failure = shown!("could not resolve {}", peer.unresolved_name);
+        self.check
+            .step_with_hint(failure.clone(), peer.hint.clone());
+        match addresses_of(peer.host, peer.port) {
+            Ok(addresses) => Ok(addresses),
+            Err(error) => {
+                let message = shown!("{}: {}", failure, Shown::reason(&error));
+                let mut error = Error::new(Kind::Network, message);
+                error.hint = peer.hint.clone();
+                Err(error)
+            }
         }
-        Ok(Box::new(stream))
     }
 
     /// Connects through an HTTP proxy, with TLS to an https one.
-    fn pass_http(
-        &self,
-        proxy: &Proxy,
-        details: &ConnectionDetails,
-    ) -> Result<Connection, ureq::Error> {
+    fn pass_http(&self, proxy: &Proxy) -> Result<Connection> {
         let check = &self.check;
-        let addresses = self.resolve(proxy.settings.uri(), details.config, details.timeout)?;
-        let mut connection = self.dial(&addresses, &proxy.name)?;
-        check.step(shown!("{} did not answer", proxy.name));
-        if proxy.settings.protocol() == ProxyProtocol::Https {
+        let mut connection: Connection = Box::new(self.dial_proxy(proxy)?);
+        if proxy.protocol == Protocol::Https {
+            let name = &proxy.name;
             let Some(tls) = &self.tls else {
                 // The user name and password would go out unencrypted.
-                let message = shown!("{} needs TLS, which plain http does not set up", proxy.name);
-                return Err(Error::new(Kind::Local, message).into());
+                let message = shown!("{} needs TLS, which plain http does not set up", name);
+                return Err(Error::new(Kind::Local, message));
             };
-            connection = tls::connect(tls, proxy.settings.host(), connection, &proxy.name, check)?;
+            check.step(shown!("{} did not complete the TLS handshake", name));
+            connection = tls::connect(tls, &proxy.host, connection, name, check)?;
         }
-        Ok(tunnel::pass(connection, &check.config.endpoint, proxy)?)
+        tunnel::pass(connection, proxy, check)
     }
 
-    /// Connects through a SOCKS proxy with ureq's own connector, which resolves with [`Connect::resolve`].
-    fn pass_socks(
-        &self,
-        proxy: &Proxy,
-        details: &ConnectionDetails,
-    ) -> Result<Connection, ureq::Error> {
-        match SocksConnector::default().connect(details, None::<Box<dyn Transport>>) {
-            Ok(Some(transport)) => {
-                let adapter =
-                    TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
-                Ok(Box::new(adapter))
+    /// Connects through a SOCKS proxy.
+    fn pass_socks(&self, proxy: &Proxy) -> Result<TcpStream> {
+        // Before anything is sent: what the proxy can't be asked for is no reason to connect to it.
+        let target = self.socks_target(proxy)?;
+        let mut stream = self.dial_proxy(proxy)?;
+        socks::pass(&mut stream, &target, proxy, &self.check)?;
+        Ok(stream)
+    }
+
+    /// The server as a SOCKS proxy is told it: SOCKS 4 and 5 take an address, which is found out on this machine; 4a
+    /// and 5h take a name.
+    fn socks_target(&self, proxy: &Proxy) -> Result<Target> {
+        let endpoint = &self.check.config.endpoint;
+        let host = endpoint.host();
+        let port = endpoint.port();
+        let is_version_4 = matches!(proxy.protocol, Protocol::Socks4 | Protocol::Socks4a);
+        if let Ok(address) = host.parse::<IpAddr>() {
+            if is_version_4 && address.is_ipv6() {
+                return Err(socks::no_ipv4_address(&self.check));
             }
-            Ok(None) => Err(ureq::Error::ConnectionFailed),
-            Err(ureq::Error::Io(error)) => {
-                Err(socks_error(&error, proxy, &self.check.config.server_name).into())
-            }
-            // Our own error, from the resolver.
-            Err(error) => Err(error),
+            return Ok(Target {
+                host: Host::Ip(address),
+                port,
+            });
         }
+        let other_scheme = match proxy.protocol {
+            Protocol::Socks4 => "socks4a",
+            Protocol::Socks5 => "socks5h",
+            _ => {
+                return Ok(Target {
+                    host: Host::Name(host.to_owned()),
+                    port,
+                });
+            }
+        };
+        let name = Shown::new(host);
+        let unresolved_name = shown!("{} on this machine, for {}", name, proxy.name);
+        let addresses = self.resolve_peer(&Peer {
+            host,
+            port,
+            name: &name,
+            unresolved_name,
+            hint: Some(shown!("with {}:// the proxy resolves names", other_scheme)),
+        })?;
+        for address in addresses {
+            if address.is_ipv4() || !is_version_4 {
+                return Ok(Target {
+                    host: Host::Ip(address.ip()),
+                    port,
+                });
+            }
+        }
+        Err(socks::no_ipv4_address(&self.check))
     }
 }
 
-/// The error when no connection to `name` can be made.
-fn connect_error(name: &Shown, error: &io::Error) -> Error {
-    let message = shown!("could not connect to {}: {}", name, Shown::reason(error));
-    Error::new(Kind::Network, message)
-}
-
-/// What an error of ureq's SOCKS connector means. What a proxy answered is in the error's text alone; the words are
-/// those of ureq 3.5, held by the tests in tests/proxies.rs.
-fn socks_error(error: &io::Error, proxy: &Proxy, server_name: &Shown) -> Error {
-    // Only the system's errors have a number.
-    if error.raw_os_error().is_some() {
-        return connect_error(&proxy.name, error);
+/// The addresses of a host. `localhost` is this machine, whatever a resolver would say.
+fn addresses_of(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if is_localhost(host) {
+        let ipv4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+        return Ok(vec![ipv4, ipv6]);
     }
-    let reason = Shown::reason(error);
-    if error.kind() == ErrorKind::UnexpectedEof {
-        let message = shown!("the connection to {} was lost: {}", proxy.name, reason);
-        return Error::new(Kind::Network, message);
-    }
-    let text = error.to_string();
-    if error.kind() == ErrorKind::InvalidData {
-        let message = shown!("{} did not answer in SOCKS", proxy.name);
-        return Error::new(Kind::Network, message).with_retryable(false);
-    }
-    if text.contains("auth") || text.contains("invalid") {
-        let message = shown!("{} wants another user name or password", proxy.name);
-        return Error::new(Kind::Network, message).with_retryable(false);
-    }
-    let is_final = text.contains("not allowed") || text.contains("not supported");
-    let message = shown!(
-        "could not connect to {} through {}: {}",
-        server_name,
-        proxy.name,
-        reason
-    );
-    Error::new(Kind::Network, message).with_retryable(!is_final)
+    Ok((host, port).to_socket_addrs()?.collect())
 }
 
 impl Resolver for Connect {
-    /// Resolves the host of `uri`, which is the server's or the proxy's.
+    /// Nothing: ureq's list has room for 16 addresses, so the connector resolves by itself.
     fn resolve(
         &self,
-        uri: &Uri,
+        _: &Uri,
         _: &UreqConfig,
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let config = &self.check.config;
-        let endpoint = &config.endpoint;
-        let is_server = uri == endpoint.uri();
-        let name = match &config.proxy {
-            Some(proxy) if !is_server => &proxy.name,
-            _ => &config.server_name,
-        };
-        self.check.step(shown!("could not resolve {}", name));
-        let host = unbracketed(uri.host().unwrap_or_default());
-        // A proxy's URL always has a port.
-        let port = uri.port_u16().unwrap_or(endpoint.port());
-        let found = (host, port).to_socket_addrs().map_err(|error| {
-            let reason = Shown::reason(&error);
-            Error::new(
-                Kind::Network,
-                shown!("could not resolve {}: {}", name, reason),
-            )
-        })?;
-
-        // SOCKS 4 has no IPv6, but this rule is about the server: the proxy itself may have any address.
-        let needs_ipv4 = is_server
-            && config
-                .proxy
-                .as_ref()
-                .is_some_and(|proxy| proxy.settings.protocol() == ProxyProtocol::Socks4);
-        let mut addresses = self.empty();
-        for address in found {
-            if addresses.len() < MAX_ADDRESSES && (address.is_ipv4() || !needs_ipv4) {
-                addresses.push(address);
-            }
-        }
-        if addresses.is_empty() {
-            let message = shown!("could not resolve {}: it has no usable address", name);
-            return Err(Error::new(Kind::Network, message)
-                .with_retryable(false)
-                .into());
-        }
-        let is_loopback = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
-        if endpoint.is_unencrypted() && !addresses.iter().all(is_loopback) {
-            let message = shown!(
-                "plain http is allowed only to this machine, and {} is not",
-                name
-            );
-            let error = Error::new(Kind::Network, message).with_hint("use https");
-            return Err(error.with_retryable(false).into());
-        }
-        self.check.step(shown!("could not connect to {}", name));
-        Ok(addresses)
+        Ok(self.empty())
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod connect;
 pub mod race;
+mod socks;
 mod stream;
 mod tls;
 pub mod trust;
@@ -17,6 +18,7 @@ use ureq::Agent;
 use self::connect::Connect;
 use crate::deadline::Check;
 use crate::error::{Error, Kind, Result};
+use crate::proxy::Route;
 use crate::text::{Shown, shown};
 
 /// The most bytes of a reply's head that are read; curl stops at 100 KiB for one line and 300 KiB in all.
@@ -34,9 +36,9 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 /// When there are no certificates to trust.
 pub fn agent(check: &Arc<Check>) -> Result<Agent> {
     let config = &check.config;
-    match &config.proxy {
-        Some(proxy) => check.note(shown!("using {}", proxy.name)),
-        None => check.note("proxy: none".into()),
+    match &config.route {
+        Route::Through(proxy) => check.note(shown!("using {}", proxy.name)),
+        Route::Direct(why) => check.note(why.note()),
     }
     let is_unencrypted = config.endpoint.is_unencrypted();
     let agent_config = Agent::config_builder()
@@ -44,7 +46,8 @@ pub fn agent(check: &Arc<Check>) -> Result<Agent> {
         // A redirect is a reply like any other: the key goes to one host.
         .max_redirects(0)
         .http_status_as_error(false)
-        .proxy(config.proxy.as_ref().map(|proxy| proxy.settings.clone()))
+        // The connector passes the proxy. Without this, ureq would look at the environment itself.
+        .proxy(None)
         .max_idle_connections(0)
         .max_response_header_size(MAX_HEAD)
         // ureq compares what is in the buffer with the limit, so the buffer has to be larger.

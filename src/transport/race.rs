@@ -10,35 +10,44 @@ use std::thread;
 use std::time::Duration;
 
 use crate::deadline::STACK_SIZE;
+use crate::text::{Shown, shown};
 
 /// The pause before the next address is tried: the RFC's "Connection Attempt Delay", with the value it recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Returns the first connection that is made.
+/// Returns the first connection that is made. `note` is told each address and what became of it.
 ///
 /// # Errors
 /// The error of the first attempt that failed, when all have.
-pub fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+pub fn connect(addresses: &[SocketAddr], note: &dyn Fn(Shown)) -> io::Result<TcpStream> {
     if let [only] = addresses {
-        return TcpStream::connect(only);
+        note(shown!("trying {}", only));
+        let attempt = Attempt::make(*only);
+        note(attempt.outcome());
+        return attempt.result;
     }
-    let (sender, results) = mpsc::channel();
+    let (sender, attempts) = mpsc::channel();
     let mut first_error = None;
     for address in interleave(addresses) {
+        note(shown!("trying {}", address));
         start_attempt(address, sender.clone());
         // The next address is tried at once when an attempt has failed, and otherwise after the delay.
-        match results.recv_timeout(ATTEMPT_DELAY) {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => {
+        let Ok(attempt) = attempts.recv_timeout(ATTEMPT_DELAY) else {
+            continue;
+        };
+        note(attempt.outcome());
+        match attempt.result {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
                 first_error.get_or_insert(error);
             }
-            Err(_) => {}
         }
     }
     // With this sender gone, the channel ends with the last attempt that is under way.
     drop(sender);
-    for result in results {
-        match result {
+    for attempt in attempts {
+        note(attempt.outcome());
+        match attempt.result {
             Ok(stream) => return Ok(stream),
             Err(error) => {
                 first_error.get_or_insert(error);
@@ -48,11 +57,37 @@ pub fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Err(first_error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
 }
 
-fn start_attempt(address: SocketAddr, results: Sender<io::Result<TcpStream>>) {
-    let on_this_thread = results.clone();
+/// An attempt that is over.
+struct Attempt {
+    address: SocketAddr,
+    result: io::Result<TcpStream>,
+}
+
+impl Attempt {
+    fn make(address: SocketAddr) -> Attempt {
+        Attempt {
+            address,
+            result: TcpStream::connect(address),
+        }
+    }
+
+    /// What became of it, as a line of `--verbose`.
+    fn outcome(&self) -> Shown {
+        match &self.result {
+            Ok(_) => shown!("connected to {}", self.address),
+            Err(error) => {
+                let reason = Shown::reason(error);
+                shown!("could not connect to {}: {}", self.address, reason)
+            }
+        }
+    }
+}
+
+fn start_attempt(address: SocketAddr, attempts: Sender<Attempt>) {
+    let on_this_thread = attempts.clone();
     let attempt = move || {
         // A connection that is made too late finds no receiver, and is closed.
-        let _ = results.send(TcpStream::connect(address));
+        let _ = attempts.send(Attempt::make(address));
     };
     if thread::Builder::new()
         .stack_size(STACK_SIZE)
@@ -60,7 +95,7 @@ fn start_attempt(address: SocketAddr, results: Sender<io::Result<TcpStream>>) {
         .is_err()
     {
         // There can't be another thread: this one has to wait.
-        let _ = on_this_thread.send(TcpStream::connect(address));
+        let _ = on_this_thread.send(Attempt::make(address));
     }
 }
 

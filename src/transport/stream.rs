@@ -4,33 +4,69 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
 
 use ureq::Error;
 use ureq::config::Config;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
-/// A connection in both directions: TCP, SOCKS, or TLS over either.
+use super::lost;
+use crate::deadline::Check;
+use crate::error::{self, Kind};
+use crate::text::shown;
+
+/// A connection in both directions: TCP, or TLS over it.
 pub trait Duplex: Read + Write + Send + Sync {}
 impl<S: Read + Write + Send + Sync> Duplex for S {}
 
 /// An open connection of any kind.
 pub type Connection = Box<dyn Duplex>;
 
+/// The first byte of an alert in TLS.
+const TLS_ALERT: u8 = 21;
+
 /// A connection with the buffers that ureq reads from and writes to.
 pub struct Stream {
     connection: Connection,
+    check: Arc<Check>,
     buffers: LazyBuffers,
     is_tls: bool,
+    has_answered: bool,
 }
 
 impl Stream {
-    pub fn new(connection: Connection, is_tls: bool, config: &Config) -> Stream {
+    pub fn new(connection: Connection, check: Arc<Check>, is_tls: bool, config: &Config) -> Stream {
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Stream {
             connection,
+            check,
             buffers,
             is_tls,
+            has_answered: false,
         }
+    }
+
+    /// What is wrong with the first bytes of a server that may want TLS where the URL says http: it closes the
+    /// connection, or sends an alert.
+    fn check_first_input(&self, result: &io::Result<usize>, first_byte: u8) -> Result<(), Error> {
+        let config = &self.check.config;
+        let name = &config.server_name;
+        let mut error = match result {
+            Ok(0) => lost(&ErrorKind::UnexpectedEof.into(), name),
+            Ok(_) if first_byte == TLS_ALERT => {
+                let message = shown!("{} answered in TLS instead of HTTP", name);
+                error::Error::new(Kind::UnexpectedReply, message)
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => lost(error, name),
+        };
+        if let Some(setting) = config.url_setting {
+            error.hint = Some(shown!(
+                "if the port is one for TLS, use https:// in {}",
+                setting
+            ));
+        }
+        Err(error.into())
     }
 }
 
@@ -53,7 +89,13 @@ impl Transport for Stream {
             // end of the connection.
             return Err(Error::BodyExceedsLimit(self.buffers.input().len() as u64));
         }
-        match self.connection.read(input) {
+        let result = self.connection.read(input);
+        if !self.is_tls && !self.has_answered {
+            let first_byte = input[0];
+            self.check_first_input(&result, first_byte)?;
+        }
+        self.has_answered = true;
+        match result {
             Ok(amount) => {
                 self.buffers.input_appended(amount);
                 Ok(amount > 0)

@@ -8,6 +8,8 @@ use std::io::Write;
 use crate::common::server::{DeadPort, Server, read_head};
 use crate::common::{BALANCE, ask, expect_balance, expect_json_error, has_ipv6};
 
+use serde_json::Value;
+
 /// An API on this address of the machine.
 fn api_on(host: &str) -> Server {
     Server::on(host, |mut stream| {
@@ -83,6 +85,70 @@ fn a_name_that_does_not_exist_could_not_be_resolved() {
     assert_eq!(error["retryable"], true);
 }
 
+#[test]
+fn a_resolver_is_given_no_port_and_the_message_has_none() {
+    let name = "x".repeat(64) + ".invalid";
+    let error = expect_json_error(&mut ask(&format!("https://{name}:8443")), 7, "network");
+    let message = error["message"].as_str().unwrap();
+    let start = format!("could not resolve {name}: ");
+    assert!(message.starts_with(&start), "{message}");
+}
+
+#[test]
+fn a_server_elsewhere_that_cannot_be_reached_hints_at_the_proxy_that_was_not_used() {
+    let name = "x".repeat(64) + ".invalid";
+    let url = format!("https://{name}");
+    for (variables, hint) in [
+        (
+            vec![],
+            "no proxy was used; where one is needed, set HTTPS_PROXY",
+        ),
+        (
+            vec![("http_proxy", "http://127.0.0.1:1")],
+            "no proxy was used; http_proxy is not read, set HTTPS_PROXY",
+        ),
+        (
+            vec![
+                ("HTTPS_PROXY", "http://127.0.0.1:1"),
+                ("NO_PROXY", "invalid"),
+            ],
+            "no proxy was used, because NO_PROXY has \"invalid\"",
+        ),
+    ] {
+        let error = expect_json_error(ask(&url).envs(variables), 7, "network");
+        assert_eq!(error["hint"], hint);
+    }
+}
+
+#[test]
+fn a_server_on_this_machine_that_cannot_be_reached_needs_no_proxy() {
+    let dead = DeadPort::new();
+    for scheme in ["http", "https"] {
+        for host in [
+            dead.address.to_string(),
+            format!("localhost:{}", dead.address.port()),
+        ] {
+            let error = expect_json_error(&mut ask(&format!("{scheme}://{host}")), 7, "network");
+            assert_eq!(error["hint"], Value::Null);
+        }
+    }
+}
+
+#[test]
+fn localhost_is_ipv6_as_well() {
+    if has_ipv6() {
+        let server = api_on("::1");
+        let stderr = expect_balance(
+            ask(&format!("http://localhost:{}", server.address.port())).arg("--verbose"),
+        );
+        let port = server.address.port();
+        let lines = format!("* trying 127.0.0.1:{port}\n* could not connect to 127.0.0.1:{port}: ");
+        assert!(stderr.contains(&lines), "{stderr}");
+        let lines = format!("* trying [::1]:{port}\n* connected to [::1]:{port}\n");
+        assert!(stderr.contains(&lines), "{stderr}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod with_own_hosts_file {
     use std::net::Ipv4Addr;
@@ -93,18 +159,20 @@ mod with_own_hosts_file {
     use super::*;
     use crate::common::proxy;
     use crate::common::server::BlackHole;
-    use crate::common::tls::{self, Authority, ask_trusting, config, file};
+    use crate::common::tls::{self, Authority, config, file, params};
     use crate::common::{expect_error, replacing, within};
 
-    /// A hosts file in which localhost has these addresses. The resolver keeps the order of addresses that are
-    /// equally far from 127.0.0.1, and puts nearer ones first.
-    fn localhost(addresses: &[&str]) -> NamedTempFile {
-        file(
-            addresses
-                .iter()
-                .map(|address| format!("{address} localhost\n"))
-                .collect::<String>(),
-        )
+    /// A name that only the hosts file of a test knows.
+    const NAME: &str = "api.example";
+
+    /// A hosts file in which [`NAME`] has these addresses. The resolver keeps the order of addresses that are equally
+    /// far from 127.0.0.1, and puts nearer ones first.
+    fn hosts(addresses: &[impl ToString]) -> NamedTempFile {
+        let lines: Vec<String> = addresses
+            .iter()
+            .map(|address| format!("{} {NAME}\n", address.to_string()))
+            .collect();
+        file(lines.concat())
     }
 
     /// `program`, with this hosts file, if that is possible.
@@ -112,47 +180,72 @@ mod with_own_hosts_file {
         replacing("/etc/hosts", hosts.path(), program)
     }
 
+    /// An API over TLS on this address, and the program asking it by [`NAME`].
+    fn named_api(host: &str) -> (Server, Command, NamedTempFile) {
+        let authority = Authority::new();
+        let identity = authority.sign(&params(&[NAME], |_| {}));
+        let api = tls::api_on(host, config(identity));
+        let trusted = authority.file();
+        let mut program = ask(&format!("https://{NAME}:{}", api.address.port()));
+        program.env("SSL_CERT_FILE", trusted.path());
+        (api, program, trusted)
+    }
+
     /// Five addresses that do not answer, on the same port as 127.0.0.8, which comes last. No other test listens there.
     fn black_holes(port: u16) -> ([BlackHole; 5], NamedTempFile) {
-        let hosts = [2, 3, 4, 5, 6].map(|last| Ipv4Addr::new(127, 0, 0, last));
-        let names = hosts.map(|host| host.to_string());
-        let addresses: Vec<&str> = names
-            .iter()
-            .map(String::as_str)
-            .chain(["127.0.0.8"])
-            .collect();
-        (
-            hosts.map(|host| BlackHole::at((host, port).into())),
-            localhost(&addresses),
-        )
+        let addresses = [2, 3, 4, 5, 6, 8].map(|last| Ipv4Addr::new(127, 0, 0, last));
+        let holes = [0, 1, 2, 3, 4].map(|place| BlackHole::at((addresses[place], port).into()));
+        (holes, hosts(&addresses))
+    }
+
+    /// A hosts file with 40 addresses that refuse connections before `last`, which is farther from 127.0.0.1.
+    fn forty_addresses_before(last: &str) -> NamedTempFile {
+        let mut addresses: Vec<String> = (60..100).map(|n| format!("127.0.0.{n}")).collect();
+        addresses.push(last.to_owned());
+        hosts(&addresses)
     }
 
     #[test]
-    fn a_name_with_one_loopback_address_among_others_is_refused_for_plain_http() {
-        for addresses in [
-            &["127.0.0.1", "192.0.2.1"][..],
-            &["192.0.2.1", "127.0.0.1"],
-            &["192.0.2.1"],
-        ] {
-            let server = api_on("127.0.0.1");
-            let host = format!("localhost:{}", server.address.port());
-            let message = format!("plain http is allowed only to this machine, and {host} is not");
-            let hosts = localhost(addresses);
-            let Some(mut command) = with_hosts(&hosts, &ask(&format!("http://{host}"))) else {
+    fn localhost_is_this_machine_whatever_the_hosts_file_says() {
+        let empty = file("");
+        let wrong = file("192.0.2.1 localhost\n192.0.2.1 my.localhost\n::2 localhost\n");
+        for hosts in [&empty, &wrong] {
+            for host in ["localhost", "LocalHost", "localhost.", "my.localhost"] {
+                let server = api_on("127.0.0.1");
+                let url = format!("http://{host}:{}", server.address.port());
+                let Some(mut command) = with_hosts(hosts, &ask(&url)) else {
+                    return;
+                };
+                expect_balance(&mut command);
+            }
+        }
+    }
+
+    #[test]
+    fn a_proxy_on_localhost_needs_no_hosts_file() {
+        let empty = file("");
+        for scheme in ["http", "socks4", "socks4a", "socks5", "socks5h"] {
+            let authority = Authority::new();
+            let api = tls::api(config(authority.good()));
+            let proxy = match scheme {
+                "http" => proxy::http(api.address, "HTTP/1.1 200 OK\r\n\r\n"),
+                _ => proxy::socks(api.address, None),
+            };
+            let trusted = authority.file();
+            let mut program = tls::ask_trusting(&api, &trusted);
+            let url = format!("{scheme}://localhost:{}", proxy.address.port());
+            program.env("HTTPS_PROXY", url);
+            let Some(mut command) = with_hosts(&empty, &program) else {
                 return;
             };
-            let error = expect_error(&mut command, 7, "network", &message, Some("use https"));
-            assert_eq!(error["retryable"], false);
-            assert!(server.finish().is_empty(), "there was a connection");
+            expect_balance(&mut command);
         }
     }
 
     #[test]
     fn a_name_whose_first_addresses_do_not_answer_is_asked_at_the_last() {
-        let server = api_on("127.0.0.8");
-        let port = server.address.port();
-        let (_holes, hosts) = black_holes(port);
-        let mut program = ask(&format!("http://localhost:{port}"));
+        let (api, mut program, _trusted) = named_api("127.0.0.8");
+        let (_holes, hosts) = black_holes(api.address.port());
         program.args(["--timeout", "20"]);
         let Some(mut command) = with_hosts(&hosts, &program) else {
             return;
@@ -162,16 +255,31 @@ mod with_own_hosts_file {
 
     #[test]
     fn a_proxy_whose_first_addresses_do_not_answer_is_used_at_the_last() {
-        let authority = Authority::new();
-        let api = tls::api(config(authority.good()));
-        let proxy = proxy::http_on("127.0.0.8", api.address, "HTTP/1.1 200 OK\r\n\r\n");
-        let port = proxy.address.port();
-        let (_holes, hosts) = black_holes(port);
-        let trusted = authority.file();
-        let mut program = ask_trusting(&api, &trusted);
-        program
-            .env("HTTPS_PROXY", format!("http://localhost:{port}"))
-            .args(["--timeout", "20"]);
+        for scheme in ["http", "socks4", "socks4a", "socks5", "socks5h"] {
+            let authority = Authority::new();
+            let api = tls::api(config(authority.good()));
+            let proxy = match scheme {
+                "http" => proxy::http_on("127.0.0.8", api.address, "HTTP/1.1 200 OK\r\n\r\n"),
+                _ => proxy::socks_on("127.0.0.8", api.address, None),
+            };
+            let port = proxy.address.port();
+            let (_holes, hosts) = black_holes(port);
+            let trusted = authority.file();
+            let mut program = tls::ask_trusting(&api, &trusted);
+            program
+                .env("HTTPS_PROXY", format!("{scheme}://{NAME}:{port}"))
+                .args(["--timeout", "20"]);
+            let Some(mut command) = with_hosts(&hosts, &program) else {
+                return;
+            };
+            expect_balance(&mut command);
+        }
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried_however_many_there_are() {
+        let (_api, program, _trusted) = named_api("127.0.200.1");
+        let hosts = forty_addresses_before("127.0.200.1");
         let Some(mut command) = with_hosts(&hosts, &program) else {
             return;
         };
@@ -179,18 +287,110 @@ mod with_own_hosts_file {
     }
 
     #[test]
+    fn every_address_of_a_proxy_is_tried_however_many_there_are() {
+        for scheme in ["http", "socks5h"] {
+            let authority = Authority::new();
+            let api = tls::api(config(authority.good()));
+            let proxy = match scheme {
+                "http" => proxy::http_on("127.0.200.1", api.address, "HTTP/1.1 200 OK\r\n\r\n"),
+                _ => proxy::socks_on("127.0.200.1", api.address, None),
+            };
+            let trusted = authority.file();
+            let mut program = tls::ask_trusting(&api, &trusted);
+            let url = format!("{scheme}://{NAME}:{}", proxy.address.port());
+            program.env("HTTPS_PROXY", url);
+            let hosts = forty_addresses_before("127.0.200.1");
+            let Some(mut command) = with_hosts(&hosts, &program) else {
+                return;
+            };
+            expect_balance(&mut command);
+        }
+    }
+
+    #[test]
+    fn verbose_shows_each_address_that_was_tried_and_what_became_of_it() {
+        let (api, mut program, _trusted) = named_api("127.0.0.100");
+        let port = api.address.port();
+        let hosts = hosts(&["127.0.0.60", "127.0.0.61", "127.0.0.100"]);
+        let Some(mut command) = with_hosts(&hosts, program.arg("--verbose")) else {
+            return;
+        };
+        let stderr = expect_balance(&mut command);
+        let lines = format!(
+            "* trying 127.0.0.60:{port}\n\
+             * could not connect to 127.0.0.60:{port}: connection refused\n\
+             * trying 127.0.0.61:{port}\n\
+             * could not connect to 127.0.0.61:{port}: connection refused\n\
+             * trying 127.0.0.100:{port}\n\
+             * connected to 127.0.0.100:{port}\n"
+        );
+        assert!(stderr.contains(&lines), "{stderr}");
+    }
+
+    #[test]
+    fn a_server_elsewhere_that_does_not_answer_hints_at_the_proxy_that_was_not_used() {
+        let hole = BlackHole::at(([127, 0, 0, 9], 0).into());
+        let hosts = hosts(&["127.0.0.9"]);
+        let host = format!("{NAME}:{}", hole.address.port());
+        let trusted = Authority::new().file();
+        let mut program = ask(&format!("https://{host}"));
+        program
+            .env("SSL_CERT_FILE", trusted.path())
+            .args(["--timeout", "2"]);
+        let Some(mut command) = with_hosts(&hosts, &program) else {
+            return;
+        };
+        let message = format!("could not connect to {host} within 2 seconds");
+        let hint = "no proxy was used; where one is needed, set HTTPS_PROXY";
+        expect_error(&mut command, 7, "timeout", &message, Some(hint));
+    }
+
+    #[test]
+    fn a_server_elsewhere_that_refuses_hints_at_the_proxy_that_was_not_used() {
+        let dead = DeadPort::new();
+        let hosts = hosts(&["127.0.0.1"]);
+        let host = format!("{NAME}:{}", dead.address.port());
+        let trusted = Authority::new().file();
+        let mut program = ask(&format!("https://{host}"));
+        program.env("SSL_CERT_FILE", trusted.path());
+        let Some(mut command) = with_hosts(&hosts, &program) else {
+            return;
+        };
+        let message = format!("could not connect to {host}: connection refused");
+        let hint = "no proxy was used; where one is needed, set HTTPS_PROXY";
+        expect_error(&mut command, 7, "network", &message, Some(hint));
+    }
+
+    #[test]
+    fn a_name_with_only_ipv6_addresses_cannot_be_reached_through_socks4() {
+        let hosts = hosts(&["2001:db8::1"]);
+        let trusted = Authority::new().file();
+        let proxy = Server::silent();
+        let mut program = ask(&format!("https://{NAME}"));
+        program
+            .env("SSL_CERT_FILE", trusted.path())
+            .env("HTTPS_PROXY", format!("socks4://{}", proxy.address));
+        let Some(mut command) = with_hosts(&hosts, &program) else {
+            return;
+        };
+        let message = format!("{NAME} has no IPv4 address, which SOCKS 4 needs");
+        let error = expect_error(&mut command, 7, "network", &message, None);
+        assert_eq!(error["retryable"], false);
+        assert!(proxy.finish().is_empty(), "there was a connection");
+    }
+
+    #[test]
     fn a_name_with_two_addresses_is_asked_even_if_no_more_threads_can_be_started() {
-        let server = api_on("127.0.0.1");
-        let program = ask(&format!("http://localhost:{}", server.address.port()));
-        // The address space has room for the stack of one more thread, but not of two.
-        let mut limited = within("sh", &program);
-        limited.args([
-            "-c",
-            r#"ulimit -v 3000000; RUST_MIN_STACK=2000000000 exec "$0" "$@""#,
-        ]);
-        limited.arg(program.get_program());
-        for order in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
-            let hosts = localhost(&order);
+        for (first, second) in [("127.0.0.60", "127.0.0.61"), ("127.0.0.61", "127.0.0.60")] {
+            let (_api, program, _trusted) = named_api("127.0.0.61");
+            // The address space has room for the stack of one more thread, but not of two.
+            let mut limited = within("sh", &program);
+            limited.args([
+                "-c",
+                r#"ulimit -v 3000000; RUST_MIN_STACK=2000000000 exec "$0" "$@""#,
+            ]);
+            limited.arg(program.get_program());
+            let hosts = hosts(&[first, second]);
             let Some(mut command) = with_hosts(&hosts, &limited) else {
                 return;
             };

@@ -141,19 +141,22 @@ const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 const TOO_LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
 const HALF: &str = r#"{"credits": 247"#;
 
+/// The hint for a server that may have been waiting for TLS.
+const TLS_PORT: &str = "if the port is one for TLS, use https:// in CLADO_API_URL";
+
 #[test]
 fn a_head_that_is_cut_short_is_a_lost_connection() {
-    for reply in [
-        "",
-        "HTTP/1.1 200 OK\r\nContent-Le",
-        "HTTP/1.1 100 Continue\r\n\r\n",
+    for (reply, hint) in [
+        ("", Some(TLS_PORT)),
+        ("HTTP/1.1 200 OK\r\nContent-Le", None),
+        ("HTTP/1.1 100 Continue\r\n\r\n", None),
     ] {
         let server = Server::sending(reply);
         let message = format!(
             "the connection to {} was lost: the other side closed the connection",
             server.address
         );
-        let error = expect_error(&mut ask(&server.url()), 7, "network", &message, None);
+        let error = expect_error(&mut ask(&server.url()), 7, "network", &message, hint);
         assert_eq!(
             (&error["status"], &error["retryable"]),
             (&serde_json::Value::Null, &true.into())
@@ -204,7 +207,6 @@ fn half_a_balance_is_not_a_balance_where_nothing_says_how_long_it_is() {
 fn a_reply_that_ends_in_a_reset_is_a_lost_connection() {
     use crate::common::server::reset_on_close;
     for (reply, status) in [
-        (String::new(), ""),
         ("HTTP/1.1 200 OK\r\nContent-Le".to_owned(), ""),
         (format!("{TOO_LONG}{BALANCE}"), " (HTTP 200)"),
         (format!("{CHUNKED}ff\r\n{HALF}"), " (HTTP 200)"),
@@ -226,6 +228,30 @@ fn a_reply_that_ends_in_a_reset_is_a_lost_connection() {
 }
 
 #[test]
+fn a_server_that_wants_tls_where_the_url_says_http_is_recognised() {
+    use crate::common::server::reset_on_close;
+    let alert = Server::sending(b"\x15\x03\x01\x00\x02\x02\x46");
+    let message = format!("{} answered in TLS instead of HTTP", alert.address);
+    let mut command = ask(&alert.url());
+    let error = expect_error(
+        &mut command,
+        8,
+        "unexpected_reply",
+        &message,
+        Some(TLS_PORT),
+    );
+    assert_eq!(error["retryable"], false);
+
+    let resetting = Server::replying(|stream| reset_on_close(stream));
+    let mut command = ask("");
+    command.args(["--api-url", &resetting.url()]);
+    let error = expect_json_error(&mut command, 7, "network");
+    let hint = "if the port is one for TLS, use https:// in --api-url";
+    assert_eq!(error["hint"], hint);
+    assert_eq!(error["retryable"], true);
+}
+
+#[test]
 fn a_reply_that_is_not_http_is_unexpected() {
     for reply in [
         BALANCE.as_bytes(),
@@ -239,9 +265,8 @@ fn a_reply_that_is_not_http_is_unexpected() {
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n",
-        // HTTP/2's SETTINGS, and a TLS alert.
+        // HTTP/2's SETTINGS.
         b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80",
-        b"\x15\x03\x01\x00\x02\x02\x46",
     ] {
         let server = Server::sending(reply);
         let message = format!("{} sent a reply that is not valid HTTP", server.address);

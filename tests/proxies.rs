@@ -12,7 +12,9 @@ use tempfile::NamedTempFile;
 use crate::common::proxy::{self, Seen};
 use crate::common::server::{DeadPort, Server, close_after_client, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config, params};
-use crate::common::{BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error};
+use crate::common::{
+    BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error, std_command,
+};
 
 const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
@@ -141,6 +143,7 @@ fn every_2xx_answer_is_a_connection() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\n{many}\r\n"),
         format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(60_000)),
+        format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: x\r\n".repeat(1_000)),
     ] {
         let (server, trusted) = trusted_api();
         let proxy = proxy::http(server.address, answer);
@@ -187,7 +190,7 @@ fn what_follows_the_proxys_answer_belongs_to_tls() {
 
 #[test]
 fn a_proxy_that_wants_a_login_says_so() {
-    let hint = Some("put them into the proxy's URL: http://user:password@host:port");
+    let hint = Some("put them into HTTPS_PROXY: http://user:password@host:port");
     let answer = |offers: &str| {
         format!(
             "HTTP/1.1 407 Proxy Authentication Required\r\n{offers}Content-Length: 5\r\n\r\nno!!!"
@@ -218,32 +221,65 @@ fn a_proxy_that_wants_a_login_says_so() {
 
 #[test]
 fn a_proxy_that_refuses_is_worth_another_try_after_429_and_5xx_only() {
-    for (status, retryable) in [
-        ("100 Continue", false),
-        ("302 Found", false),
-        ("400 Bad Request", false),
-        ("403 Forbidden", false),
-        ("404 Not Found", false),
-        ("429 Too Many Requests", true),
-        ("502 Bad Gateway", true),
-        ("503 Service Unavailable", true),
+    const REDIRECTED: &str =
+        "refused to connect to SERVER (HTTP 302) and redirected to http://login.example/";
+    for (status, what, retryable) in [
+        (
+            "100 Continue",
+            "refused to connect to SERVER (HTTP 100)",
+            false,
+        ),
+        ("302 Found", REDIRECTED, false),
+        (
+            "400 Bad Request",
+            "refused to connect to SERVER (HTTP 400)",
+            false,
+        ),
+        (
+            "403 Forbidden",
+            "refused to connect to SERVER (HTTP 403)",
+            false,
+        ),
+        (
+            "404 Not Found",
+            "refused to connect to SERVER (HTTP 404)",
+            false,
+        ),
+        (
+            "429 Too Many Requests",
+            "refused to connect to SERVER (HTTP 429)",
+            true,
+        ),
+        (
+            "502 Bad Gateway",
+            "could not connect to SERVER (HTTP 502)",
+            true,
+        ),
+        (
+            "503 Service Unavailable",
+            "could not connect to SERVER (HTTP 503)",
+            true,
+        ),
     ] {
         let proxy = Server::sending(format!(
-            "HTTP/1.1 {status}\r\nLocation: http://x/\r\n\r\n<html>"
+            "HTTP/1.1 {status}\r\nLocation: http://login.example/\r\n\r\n<html>"
         ));
-        let message = format!("{{}} refused the connection (HTTP {})", &status[..3]);
+        let message = format!("{{}} {what}");
         expect_proxy_error(&proxy.url(), &message, None, retryable);
     }
 }
 
 #[test]
 fn a_proxy_that_does_not_answer_in_http_is_named() {
-    let too_many_lines = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: x\r\n".repeat(1_000));
     for answer in [
         "SSH-2.0-OpenSSH_9.2\r\n",
         "HTTP/1.1 OK\r\n\r\n",
         "\u{5}\u{0}\r\n",
-        &too_many_lines,
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 -20 OK\r\n\r\n",
+        "HTTP/2 200\r\n\r\n",
+        "ICY 200 OK\r\n\r\n",
     ] {
         expect_proxy_error(
             &Server::sending(answer).url(),
@@ -289,11 +325,11 @@ fn a_proxy_that_is_not_there_or_resets_the_connection_is_named() {
         ),
         (
             "socks4a",
-            "could not connect to {}: connection reset by peer",
+            "the connection to {} was lost: connection reset by peer",
         ),
         (
             "socks5h",
-            "could not connect to {}: connection reset by peer",
+            "the connection to {} was lost: connection reset by peer",
         ),
     ] {
         let proxy = Server::new(|stream| {
@@ -486,18 +522,21 @@ fn a_server_with_only_ipv6_addresses_cannot_be_reached_through_socks4() {
     let trusted = Authority::new().file();
     let proxy = Server::silent();
     let mut command = ask("https://[2001:db8::1]");
-    command
-        .env("SSL_CERT_FILE", trusted.path())
-        .env("HTTPS_PROXY", format!("socks4://{}", proxy.address));
-    let message = "could not resolve [2001:db8::1]: it has no usable address";
-    let error = expect_error(&mut command, 7, "network", message, None);
-    assert_eq!(error["retryable"], false);
+    command.env("SSL_CERT_FILE", trusted.path());
+    let message = "2001:db8::1 has no IPv4 address, which SOCKS 4 needs";
+    for scheme in ["socks4", "socks4a"] {
+        command.env("HTTPS_PROXY", format!("{scheme}://{}", proxy.address));
+        let mut command = Command::from_std(std_command(&command));
+        let error = expect_error(&mut command, 7, "network", message, None);
+        assert_eq!(error["retryable"], false);
+    }
     assert!(proxy.finish().is_empty(), "there was a connection");
 }
 
 #[test]
 fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
-    const LOGIN: &str = "{} wants another user name or password";
+    const OTHER_LOGIN: &str = "{} wants a login other than a user name and password";
+    const REJECTED: &str = "{} rejected the user name and password";
     const CASES: &[(&str, &[&[u8]], &str, bool)] = &[
         (
             "socks5h",
@@ -529,20 +568,49 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
             "command not supported",
             false,
         ),
-        ("socks5h", &[b"\x05\xff"], LOGIN, false),
-        ("socks5h", &[b"\x05\x02", b"\x01\x01"], LOGIN, false),
+        (
+            "socks5h",
+            &[b"\x05\x00", b"\x05\x06\x00\x01\0\0\0\0\0\0"],
+            "TTL expired",
+            true,
+        ),
+        (
+            "socks5h",
+            &[b"\x05\x00", b"\x05\x09\x00\x01\0\0\0\0\0\0"],
+            "error 9",
+            true,
+        ),
+        ("socks5h", &[b"\x05\xff"], OTHER_LOGIN, false),
+        ("socks5h", &[b"\x05\x02", b"\x01\x01"], REJECTED, false),
         (
             "socks4a",
             &[b"\x00\x5b\0\0\0\0\0\0"],
             "request rejected or failed",
             true,
         ),
+        (
+            "socks4a",
+            &[b"\x00\x5c\0\0\0\0\0\0"],
+            "it can't reach identd on this machine",
+            false,
+        ),
+        (
+            "socks4a",
+            &[b"\x00\x5d\0\0\0\0\0\0"],
+            "identd has another user name",
+            false,
+        ),
     ];
     for (scheme, answers, reason, retryable) in CASES {
         let proxy = answering_in_turn(answers);
-        let url = format!("{scheme}://{ENCODED}@{}", proxy.address);
+        let login = if *scheme == "socks4a" {
+            "user"
+        } else {
+            ENCODED
+        };
+        let url = format!("{scheme}://{login}@{}", proxy.address);
         let message = match *reason {
-            LOGIN => LOGIN.to_owned(),
+            OTHER_LOGIN | REJECTED => (*reason).to_owned(),
             reason => format!("could not connect to SERVER through {{}}: {reason}"),
         };
         expect_proxy_error(&url, &message, None, *retryable);
@@ -556,13 +624,46 @@ fn a_proxy_that_does_not_answer_in_socks_is_named() {
         let proxy = answering_in_turn(http);
         let url = format!("{scheme}://{}", proxy.address);
         expect_proxy_error(&url, "{} did not answer in SOCKS", None, false);
-        let proxy = answering_in_turn(&[b"\x05"]);
-        let url = format!("{scheme}://{}", proxy.address);
+    }
+}
+
+#[test]
+fn a_socks_proxy_that_closes_the_connection_is_named() {
+    const LOST: &str = "the connection to {} was lost: the other side closed the connection";
+    const NOT_REACHED: &str = "{} closed the connection without reaching SERVER";
+    const CASES: &[(&str, &[&[u8]], &str)] = &[
+        ("socks4a", &[b"\x00"], LOST),
+        ("socks5h", &[b"\x05"], LOST),
+        ("socks5h", &[b"\x05\x00", b"\x05"], LOST),
+        ("socks5h", &[b"\x05\x00", b"\x05\x00\x00\x01\0\0"], LOST),
+        ("socks5h", &[b""], LOST),
+        // As OpenSSH's `ssh -D` does where it can't connect.
+        ("socks4a", &[b""], NOT_REACHED),
+        ("socks5h", &[b"\x05\x00", b""], NOT_REACHED),
+    ];
+    for (scheme, answers, message) in CASES {
+        let proxy = answering_in_turn(answers);
         expect_proxy_error(
-            &url,
-            "the connection to {} was lost: the other side closed the connection",
+            &format!("{scheme}://{}", proxy.address),
+            message,
             None,
             true,
+        );
+    }
+}
+
+#[test]
+fn a_socks_proxy_that_wants_a_login_says_so() {
+    const CASES: [&[&[u8]]; 2] = [&[b"\x05\xff"], &[b"\x05\x02"]];
+    let message = "{} requires a user name and password";
+    let hint = Some("put them into HTTPS_PROXY: socks5h://user:password@host:port");
+    for answers in CASES {
+        let proxy = answering_in_turn(answers);
+        expect_proxy_error(
+            &format!("socks5h://{}", proxy.address),
+            message,
+            hint,
+            false,
         );
     }
 }
@@ -598,7 +699,8 @@ fn plain_http_never_goes_through_a_proxy() {
             command.env(variable, &url);
         }
         let stderr = expect_balance(&mut command);
-        assert!(stderr.contains("* proxy: none\n"), "{stderr}");
+        let reason = "* proxy: none, as plain http does not go through one\n";
+        assert!(stderr.contains(reason), "{stderr}");
         assert!(
             proxy.finish().is_empty(),
             "{scheme}: there was a connection"
@@ -616,7 +718,10 @@ fn http_proxy_is_not_read() {
                     .env(variable, value)
                     .arg("--verbose"),
             );
-            assert!(stderr.contains("* proxy: none\n"), "{stderr}");
+            let reason = format!(
+                "* proxy: none, as HTTPS_PROXY and ALL_PROXY are not set; {variable} is not read\n"
+            );
+            assert!(stderr.contains(&reason), "{stderr}");
         }
     }
 }
@@ -673,14 +778,15 @@ fn a_blank_variable_counts_as_unset() {
 fn a_host_in_no_proxy_is_reached_directly() {
     let (server, trusted) = trusted_api();
     let dead = DeadPort::new();
-    for (variable, list) in [
-        ("NO_PROXY", "localhost"),
-        ("no_proxy", "example.com, LOCALHOST"),
-        ("NO_PROXY", "*"),
+    for (variable, list, entry) in [
+        ("NO_PROXY", "localhost", "localhost"),
+        ("no_proxy", "example.com, LOCALHOST", "LOCALHOST"),
+        ("NO_PROXY", "*", "*"),
     ] {
         let mut command = ask_through(&format!("http://{}", dead.address), &server, &trusted);
         let stderr = expect_balance(command.env(variable, list).arg("--verbose"));
-        assert!(stderr.contains("* proxy: none\n"), "{stderr}");
+        let reason = format!("* proxy: none, as {variable} has \"{entry}\"\n");
+        assert!(stderr.contains(&reason), "{stderr}");
     }
 }
 

@@ -1,10 +1,15 @@
 //! Connections to several addresses: `transport::race` against addresses that are refused or do not answer.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use clado_credits::transport::race;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
+use crate::common::has_ipv6;
 #[cfg(target_os = "linux")]
 use crate::common::server::BlackHole;
 use crate::common::server::DeadPort;
@@ -32,11 +37,19 @@ fn a_refused_address_gives_way_to_the_next() {
     );
 }
 
+#[cfg(target_os = "linux")] // Where a connection to the broadcast address fails at once.
 #[test]
-fn when_all_are_refused_the_first_reason_is_given() {
+fn when_all_fail_the_first_reason_is_given() {
     let dead = DeadPort::new();
-    let error = connect(&[dead.address, dead.address]).unwrap_err();
+    let unreachable: SocketAddr = "255.255.255.255:1".parse().unwrap();
+    let error = connect(&[dead.address, unreachable]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    let error = connect(&[unreachable, dead.address]).unwrap_err();
+    assert_ne!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_name_without_an_address_cannot_be_connected_to() {
     assert_eq!(
         connect(&[]).unwrap_err().kind(),
         io::ErrorKind::AddrNotAvailable
@@ -69,4 +82,99 @@ fn an_attempt_that_is_under_way_is_waited_for_when_no_address_is_left() {
             .unwrap(),
         good
     );
+}
+
+#[test]
+fn an_address_is_not_tried_before_the_one_before_it_has_failed() {
+    let (first, first_address) = listener();
+    let (second, second_address) = listener();
+    let tried = RefCell::new(Vec::new());
+    let stream = race::connect(&[first_address, second_address], &|line| {
+        tried.borrow_mut().push(line.to_string());
+    });
+    assert_eq!(stream.unwrap().peer_addr().unwrap(), first_address);
+    assert_eq!(
+        tried.into_inner(),
+        [
+            format!("trying {first_address}"),
+            format!("connected to {first_address}"),
+        ]
+    );
+    first.accept().unwrap();
+    second.set_nonblocking(true).unwrap();
+    let error = second.accept().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}
+
+/// An address of a generated list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    LiveIpv4,
+    DeadIpv4,
+    LiveIpv6,
+    DeadIpv6,
+}
+
+/// The order in which a list is to be tried: the families in turn, the first one's first.
+fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let starts_with_ipv6 = addresses[0].is_ipv6();
+    let mut waiting = [VecDeque::new(), VecDeque::new()];
+    for address in addresses {
+        let queue = usize::from(address.is_ipv6() != starts_with_ipv6);
+        waiting[queue].push_back(*address);
+    }
+    let mut order = Vec::new();
+    for turn in 0..2 * addresses.len() {
+        order.extend(waiting[turn % 2].pop_front());
+    }
+    order
+}
+
+#[test]
+fn any_list_of_addresses_is_tried_in_turn_up_to_the_first_that_answers() {
+    if !has_ipv6() {
+        return;
+    }
+    let (_ipv4, live_ipv4) = listener();
+    let ipv6 = TcpListener::bind("[::1]:0").unwrap();
+    let dead_ipv4 = DeadPort::new();
+    let dead_ipv6 = DeadPort::on("[::1]:0".parse().unwrap());
+    let address_of = |kind: &Kind| match kind {
+        Kind::LiveIpv4 => live_ipv4,
+        Kind::DeadIpv4 => dead_ipv4.address,
+        Kind::LiveIpv6 => ipv6.local_addr().unwrap(),
+        Kind::DeadIpv6 => dead_ipv6.address,
+    };
+    // Most are dead, so that long lists are tried to their end.
+    let kind = prop_oneof![
+        1 => Just(Kind::LiveIpv4),
+        20 => Just(Kind::DeadIpv4),
+        1 => Just(Kind::LiveIpv6),
+        20 => Just(Kind::DeadIpv6),
+    ];
+    proptest!(ProptestConfig::with_cases(100), |(kinds in vec(kind, 1..=40))| {
+        let addresses: Vec<SocketAddr> = kinds.iter().map(address_of).collect();
+        let is_live = |address: &SocketAddr| {
+            ![dead_ipv4.address, dead_ipv6.address].contains(address)
+        };
+        let order = alternating(&addresses);
+        let live = order.iter().position(is_live);
+        let tried_addresses = live.map_or(order.len(), |place| place + 1);
+        let expected: Vec<String> = order[..tried_addresses]
+            .iter()
+            .map(|address| format!("trying {address}"))
+            .collect();
+
+        let lines = RefCell::new(Vec::new());
+        let result = race::connect(&addresses, &|line| lines.borrow_mut().push(line.to_string()));
+        let mut lines = lines.into_inner();
+        lines.retain(|line| line.starts_with("trying "));
+        prop_assert_eq!(lines, expected);
+        match live {
+            Some(place) => {
+                prop_assert_eq!(result.unwrap().peer_addr().unwrap(), order[place]);
+            }
+            None => prop_assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionRefused),
+        }
+    });
 }

@@ -199,10 +199,13 @@ pub struct DeadPort {
 
 impl DeadPort {
     pub fn new() -> DeadPort {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket
-            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-            .unwrap();
+        DeadPort::on(([127, 0, 0, 1], 0).into())
+    }
+
+    /// One on another address of this machine.
+    pub fn on(address: SocketAddr) -> DeadPort {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&address.into()).unwrap();
         DeadPort {
             address: socket.local_addr().unwrap().as_socket().unwrap(),
             _socket: socket,

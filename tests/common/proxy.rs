@@ -90,13 +90,16 @@ fn socks_handshake(stream: &mut TcpStream, password: Option<&str>) -> io::Result
     if version == 4 {
         let [_command, high, low, a, b, c, d] = take(stream)?;
         let port = u16::from_be_bytes([high, low]);
-        let _user = take_to_zero(stream)?;
+        let mut user = take_to_zero(stream)?;
+        if !user.is_empty() {
+            user.push(' ');
+        }
         let host = match [a, b, c, d] {
             [0, 0, 0, _] => take_to_zero(stream)?,
             address => IpAddr::from(address).to_string(),
         };
         stream.write_all(&[0, 90, 0, 0, 0, 0, 0, 0])?;
-        return Ok(format!("socks4 {host}:{port}"));
+        return Ok(format!("socks4 {user}{host}:{port}"));
     }
     let [methods] = take(stream)?;
     let offered = take_text(stream, methods)?;

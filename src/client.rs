@@ -57,7 +57,7 @@ pub fn fetch(check: &Arc<Check>) -> Result<Reply> {
     let authorization = format!("Bearer {}", key.expose_secret());
     let reply = match agent.get(uri).header(AUTHORIZATION, authorization).call() {
         Ok(reply) => reply,
-        Err(error) => return Err(exchange_error(error, &config.server_name)),
+        Err(error) => return Err(exchange_error(error, config)),
     };
     let (head, body) = reply.into_parts();
     let status = head.status.as_u16();
@@ -167,7 +167,7 @@ fn unreadable(config: &Config, head: &Parts, body: &[u8], problem: &'static str)
 
 /// The error when the body of a 200 can't be received.
 fn body_error(config: &Config, error: ureq::Error) -> Error {
-    let mut error = exchange_error(error, &config.server_name);
+    let mut error = exchange_error(error, config);
     error.message = shown!("{} (HTTP 200)", error.message);
     error.status = Some(200);
     match error.kind {
@@ -358,16 +358,19 @@ fn header(head: &Parts, name: HeaderName) -> Option<String> {
 }
 
 /// Maps what ureq returns.
-fn exchange_error(error: ureq::Error, server_name: &Shown) -> Error {
+fn exchange_error(error: ureq::Error, config: &Config) -> Error {
+    let server_name = &config.server_name;
     match error {
         // Our own error, from the connector.
         ureq::Error::Other(error) => match error.downcast::<Error>() {
             Ok(error) => *error,
             Err(error) => anyhow::Error::from_boxed(error).into(),
         },
-        ureq::Error::Io(error) => transport::lost(&error, server_name),
+        ureq::Error::Io(error) => transport::lost_to_server(&error, config),
         // ureq's name for a chunk that never comes.
-        ureq::Error::BodyStalled => transport::lost(&ErrorKind::UnexpectedEof.into(), server_name),
+        ureq::Error::BodyStalled => {
+            transport::lost_to_server(&ErrorKind::UnexpectedEof.into(), config)
+        }
         // ureq returns these for three limits: body, head, and a line longer than its buffer. All three are 64 KiB
         // here.
         ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {

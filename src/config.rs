@@ -39,8 +39,8 @@ pub struct Config {
     pub key: Source,
     /// Through which proxy the server is reached, if any.
     pub route: Route,
-    /// The certificates to trust instead of the system's; empty for the system's.
-    pub trusted: Vec<TrustedPath>,
+    /// The certificates to trust instead of the system's.
+    pub trusted: Trusted,
 }
 
 /// What is printed on success.
@@ -56,31 +56,12 @@ pub enum Format {
     Quiet,
 }
 
-/// A file or a directory with certificates to trust.
-pub struct TrustedPath {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Which of the two it has to be.
-    pub kind: PathKind,
-}
-
-/// Which of its kinds a path has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathKind {
+/// The certificates to trust instead of the system's.
+pub struct Trusted {
     /// The file that `SSL_CERT_FILE` names.
-    File,
-    /// A directory that `SSL_CERT_DIR` names.
-    Directory,
-}
-
-impl TrustedPath {
-    /// The variable that names the path.
-    pub fn variable(&self) -> &'static str {
-        match self.kind {
-            PathKind::File => "SSL_CERT_FILE",
-            PathKind::Directory => "SSL_CERT_DIR",
-        }
-    }
+    pub file: Option<PathBuf>,
+    /// The directories that `SSL_CERT_DIR` names.
+    pub directories: Vec<PathBuf>,
 }
 
 impl Config {
@@ -110,7 +91,7 @@ impl Config {
             server_name,
             key,
             route,
-            trusted: trusted_paths(),
+            trusted: trusted(),
         })
     }
 
@@ -264,24 +245,18 @@ fn no_api_key() -> Error {
     )
 }
 
-fn trusted_paths() -> Vec<TrustedPath> {
-    let mut paths = Vec::new();
-    if let Some(file) = variable("SSL_CERT_FILE") {
-        paths.push(TrustedPath {
-            path: file.into(),
-            kind: PathKind::File,
-        });
-    }
-    if let Some(directories) = variable("SSL_CERT_DIR") {
-        for path in env::split_paths(&directories) {
+fn trusted() -> Trusted {
+    let mut directories = Vec::new();
+    if let Some(paths) = variable("SSL_CERT_DIR") {
+        for path in env::split_paths(&paths) {
             // As in PATH, nothing may stand between two separators.
             if !path.as_os_str().is_empty() {
-                paths.push(TrustedPath {
-                    path,
-                    kind: PathKind::Directory,
-                });
+                directories.push(path);
             }
         }
     }
-    paths
+    Trusted {
+        file: variable("SSL_CERT_FILE").map(PathBuf::from),
+        directories,
+    }
 }

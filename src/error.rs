@@ -240,6 +240,8 @@ pub struct Error {
     pub minimum: Option<u64>,
     /// Whether another try later may succeed.
     pub retryable: bool,
+    /// Whether the error is about an issuer that another certificate of the store may be. Not reported.
+    pub more_certificates_may_help: bool,
 }
 
 /// The hint of an error that should not be possible.
@@ -279,6 +281,7 @@ impl Error {
             credits: None,
             minimum: None,
             retryable: kind.info().retryable,
+            more_certificates_may_help: false,
         }
     }
 

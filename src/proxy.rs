@@ -39,8 +39,17 @@ pub struct Proxy {
     pub login: Option<Login>,
     /// How messages name it: its scheme, host and port, and the variable.
     pub name: Shown,
+    /// Its URL without user name and password.
+    pub url: Shown,
     /// The variable that names it.
     pub variable: Shown,
+}
+
+impl Proxy {
+    /// How messages name it inside brackets.
+    pub fn name_without_brackets(&self) -> Shown {
+        shown!("the proxy {}, from {}", self.url, self.variable)
+    }
 }
 
 /// How a proxy is spoken to.
@@ -163,14 +172,18 @@ pub fn choose(endpoint: &Endpoint, variable: impl Fn(&str) -> Option<OsString>) 
         None => Err("it is not UTF-8"),
     };
     match parsed {
-        Ok(parsed) => Ok(Route::Through(Proxy {
-            name: shown!("the proxy {} (from {})", Shown::new(parsed.url()), variable),
-            protocol: parsed.protocol,
-            host: parsed.host,
-            port: parsed.port,
-            login: parsed.login,
-            variable,
-        })),
+        Ok(parsed) => {
+            let url = Shown::new(parsed.url());
+            Ok(Route::Through(Proxy {
+                name: shown!("the proxy {} (from {})", url, variable),
+                protocol: parsed.protocol,
+                host: parsed.host,
+                port: parsed.port,
+                login: parsed.login,
+                url,
+                variable,
+            }))
+        }
         Err(problem) => {
             let message = shown!("{} does not name a usable proxy: {}", variable, problem);
             let hint = "a proxy is given as http://host:port or http://user:password@host:port";

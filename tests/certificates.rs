@@ -13,24 +13,18 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tempfile::NamedTempFile;
 
+use crate::common::messages::{CHECK_URL, RENEWED, SET_CLOCK, issuer_not_in};
 use crate::common::tls::{
     self, Authority, Identity, ask_trusting, config, file, name, params, self_signed,
 };
 use crate::common::{ask, expect_balance, expect_error, has_ipv6, proxy};
 
-const CLOCK: Option<&str> = Some("check this machine's clock");
-const URL: Option<&str> = Some("check --api-url, CLADO_API_URL or, for a proxy, its variable");
-const ISSUER: Option<&str> =
-    Some("if you trust it, name its issuer's certificate in SSL_CERT_FILE");
 const NEEDS_SERVER: Option<&str> = Some("the server needs one with CA:FALSE");
-
-const RENEWED: Option<&str> =
-    Some("if the issuer was renewed, name its certificate in SSL_CERT_FILE");
 const BAD_SIGNATURE: &str = "does not fit a signature, or has an RSA key of less than 2048 bits";
 const IS_CA: &str = "is a CA's (CA:TRUE), not a server's";
 const NOT_ACCEPTED: &str =
     "is malformed, breaks a rule for certificates, or is not accepted by this system";
-const UNKNOWN_ALGORITHM: &str = "is signed with an algorithm that is not supported, such as SHA-1";
+const UNKNOWN_ALGORITHM: &str = "is signed with an algorithm that is not supported";
 const UNKNOWN_ISSUER: &str = "is self-signed or from an unknown issuer";
 
 /// Expects the error `the certificate of NAME` and `problem`, that it is short, and that the server gets no request.
@@ -105,7 +99,7 @@ fn a_server_with_the_certificate_but_not_its_key_is_refused() {
             unchecked_config(identity, &[version]),
             &authority.file(),
             BAD_SIGNATURE,
-            RENEWED,
+            Some(RENEWED),
         );
     }
 }
@@ -130,8 +124,8 @@ fn the_certificate_has_to_name_the_address_in_the_url() {
             if is_right {
                 expect_balance(&mut command);
             } else {
-                let message = format!("the certificate of {} is for another name", server.address);
-                expect_error(&mut command, 7, "tls", &message, URL);
+                let message = format!("the certificate of {} is for {}", server.address, names[0]);
+                expect_error(&mut command, 7, "tls", &message, Some(CHECK_URL));
                 server.expect_no_request();
             }
         }
@@ -166,25 +160,34 @@ fn an_intermediate_certificate_that_is_sent_leads_to_the_root() {
 #[test]
 fn a_bad_certificate_is_refused_with_its_reason() {
     type Change = fn(&mut CertificateParams);
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d");
+    let expired = format!("expired on 2020-01-01; this machine's clock says {today}");
+    let not_yet =
+        format!("is not valid yet, but from 3000-01-01; this machine's clock says {today}");
     let rows: [(&[&str], Change, &str, Option<&str>); 7] = [
         (
             &["localhost"],
             |params| params.not_after = date_time_ymd(2020, 1, 1),
-            "has expired",
-            CLOCK,
+            &expired,
+            Some(SET_CLOCK),
         ),
         (
             &["localhost"],
             |params| params.not_before = date_time_ymd(3000, 1, 1),
-            "is not valid yet",
-            CLOCK,
+            &not_yet,
+            Some(SET_CLOCK),
         ),
-        (&["other.example"], |_| {}, "is for another name", URL),
+        (
+            &["other.example"],
+            |_| {},
+            "is for other.example",
+            Some(CHECK_URL),
+        ),
         (
             &["*.localhost", "127.0.0.1"],
             |_| {},
-            "is for another name",
-            URL,
+            "is for *.localhost, 127.0.0.1",
+            Some(CHECK_URL),
         ),
         // The common name does not count.
         (
@@ -194,8 +197,8 @@ fn a_bad_certificate_is_refused_with_its_reason() {
                     .distinguished_name
                     .push(DnType::CommonName, "localhost")
             },
-            "is for another name",
-            URL,
+            "is for no host: it has no subjectAltName",
+            Some(CHECK_URL),
         ),
         (
             &["localhost"],
@@ -221,8 +224,8 @@ fn a_certificate_for_many_names_gives_a_short_message() {
     expect_refused(
         config(identity),
         &authority.file(),
-        "is for another name",
-        URL,
+        "is for name-0.example, name-1.example, name-2.example and 497 others",
+        Some(CHECK_URL),
     );
 }
 
@@ -233,19 +236,21 @@ fn an_unknown_issuer_is_refused_also_where_only_the_intermediate_is_missing() {
         Authority::named("Another company"),
         authority.intermediate(),
     ] {
-        expect_refused(
-            config(issuer.good()),
-            &authority.file(),
-            UNKNOWN_ISSUER,
-            ISSUER,
-        );
+        let trusted = authority.file();
+        let hint = issuer_not_in(trusted.path());
+        expect_refused(config(issuer.good()), &trusted, UNKNOWN_ISSUER, Some(&hint));
     }
 }
 
 #[test]
 fn an_issuer_with_a_trusted_name_and_another_key_is_refused() {
     let config = config(Authority::new().good());
-    expect_refused(config, &Authority::new().file(), BAD_SIGNATURE, RENEWED);
+    expect_refused(
+        config,
+        &Authority::new().file(),
+        BAD_SIGNATURE,
+        Some(RENEWED),
+    );
 }
 
 #[test]
@@ -255,12 +260,9 @@ fn a_self_signed_certificate_is_refused_until_it_is_trusted() {
     expect_balance(&mut ask_trusting(&server, &file(pem)));
 
     let (identity, _) = self_signed(&params(&["localhost"], |_| {}));
-    expect_refused(
-        config(identity),
-        &Authority::new().file(),
-        UNKNOWN_ISSUER,
-        ISSUER,
-    );
+    let trusted = Authority::new().file();
+    let hint = issuer_not_in(trusted.path());
+    expect_refused(config(identity), &trusted, UNKNOWN_ISSUER, Some(&hint));
 }
 
 #[test]
@@ -279,8 +281,16 @@ fn a_self_signed_ca_is_not_a_server_whether_trusted_or_not() {
 #[test]
 fn a_weak_signature_is_refused() {
     for (pem, problem, hint) in [
-        (include_str!("data/sha1.pem"), UNKNOWN_ALGORITHM, None),
-        (include_str!("data/rsa1024.pem"), BAD_SIGNATURE, RENEWED),
+        (
+            include_str!("data/sha1.pem"),
+            "is signed with SHA-1, which is not supported",
+            None,
+        ),
+        (
+            include_str!("data/rsa1024.pem"),
+            BAD_SIGNATURE,
+            Some(RENEWED),
+        ),
     ] {
         let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap);
         let chain = certificates.skip(1).collect();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use tempfile::NamedTempFile;
 
+use crate::common::messages::issuer_not_in;
 use crate::common::proxy::{self, Seen};
 use crate::common::server::{DeadPort, Server, close_after_client, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config, params};
@@ -176,7 +177,11 @@ fn what_follows_the_proxys_answer_belongs_to_tls() {
     let proxy = Server::sending(format!(
         "{ESTABLISHED}HTTP/1.1 200 OK\r\n\r\n<html>Log in to the hotel's network"
     ));
-    let message = format!("{} does not speak TLS on this port", tls::name(&server));
+    let message = format!(
+        "{} does not speak TLS on this port (through the proxy {}, from HTTPS_PROXY)",
+        tls::name(&server),
+        proxy.url()
+    );
     let hint =
         Some("a login page of the network may be in the way, or the port is one for plain http");
     expect_error(
@@ -393,13 +398,13 @@ fn the_certificate_of_an_https_proxy_is_verified() {
     for (identity, problem, hint) in [
         (
             other_name,
-            "is for another name",
-            "check --api-url, CLADO_API_URL or, for a proxy, its variable",
+            "is for other.example",
+            "check HTTPS_PROXY".to_owned(),
         ),
         (
             unknown_issuer,
             "is self-signed or from an unknown issuer",
-            "if you trust it, name its issuer's certificate in SSL_CERT_FILE",
+            issuer_not_in(trusted.path()),
         ),
     ] {
         let server = Server::silent();
@@ -408,7 +413,7 @@ fn the_certificate_of_an_https_proxy_is_verified() {
         let message = format!("the certificate of the proxy {url} (from HTTPS_PROXY) {problem}");
         let login = url.replace("//", &format!("//{ENCODED}@"));
         let mut command = ask_through(&login, &server, &trusted);
-        expect_error(&mut command, 7, "tls", &message, Some(hint));
+        expect_error(&mut command, 7, "tls", &message, Some(&hint));
         for seen in proxy.finish() {
             assert!(!seen.asked.contains("CONNECT"), "{}", seen.asked);
         }

@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::common::server::Server;
 use crate::common::tls::{self, Authority, config, params};
-use crate::common::{ask, expect_balance, expect_error, expect_json_error, replacing};
+use crate::common::{
+    ask, expect_balance, expect_error, expect_json_error, is_available, replacing, within,
+};
 
 /// A directory to put in the place of /etc, with these files where the system's certificates are.
 fn etc(files: &[(&str, &str)]) -> TempDir {
@@ -121,5 +123,108 @@ fn a_system_without_certificates_is_an_error_before_any_connection() {
         let error = expect_error(&mut command, 7, "tls", message, Some(hint));
         assert_eq!(error["retryable"], false);
         assert!(server.finish().is_empty(), "there was a connection");
+    }
+}
+
+#[test]
+fn an_authority_that_is_only_in_the_systems_directory_is_trusted() {
+    let (system, company) = (
+        Authority::named("The system's"),
+        Authority::named("A company's"),
+    );
+    let etc = etc(&[
+        ("ca-certificates.crt", &system.pem()),
+        ("corp.pem", &company.pem()),
+    ]);
+    let server = api_by(&company);
+    let Some(mut command) = ask_with(etc.path(), &server) else {
+        return;
+    };
+    expect_balance(&mut command);
+    server.expect_one_request();
+    let server = api_by(&Authority::named("Nobody's"));
+    let Some(mut command) = ask_with(etc.path(), &server) else {
+        return;
+    };
+    let error = expect_json_error(&mut command, 7, "tls");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("unknown issuer"),
+        "{error}"
+    );
+    server.expect_no_request();
+}
+
+/// A named pipe can't be opened for reading before somebody writes, so a store that is one never comes.
+#[test]
+fn the_step_of_a_slow_store_is_named() {
+    let etc = etc(&[]);
+    let bundle = etc.path().join("ssl/certs/ca-certificates.crt");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&bundle)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let server = Server::silent();
+    let Some(mut command) = ask_with(etc.path(), &server) else {
+        return;
+    };
+    let message = "could not read the system's certificates within 1 second";
+    expect_error(
+        command.args(["--timeout", "1"]),
+        7,
+        "timeout",
+        message,
+        None,
+    );
+}
+
+/// The program as a user without rights, who can't read what others keep for themselves.
+fn without_rights(command: &Command) -> Command {
+    let mut unprivileged = within("setpriv", command);
+    unprivileged.args(["--reuid=65534", "--clear-groups", "--"]);
+    unprivileged
+        .arg(command.get_program())
+        .args(command.get_args());
+    unprivileged
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_named_with_the_reason() {
+    use std::os::unix::fs::PermissionsExt;
+    let is_root = fs::metadata("/proc/self").unwrap();
+    if !is_available("root", std::os::unix::fs::MetadataExt::uid(&is_root) == 0) {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let bundle = folder.path().join("bundle.pem");
+    fs::write(&bundle, Authority::new().pem()).unwrap();
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(), everybody).unwrap();
+    fs::set_permissions(&bundle, fs::Permissions::from_mode(0o600)).unwrap();
+    // The program itself is where others can't go.
+    let program = folder.path().join("clado-credits");
+    fs::copy(assert_cmd::cargo::cargo_bin!("clado-credits"), &program).unwrap();
+    for (variable, path) in [
+        ("SSL_CERT_FILE", bundle.as_path()),
+        ("SSL_CERT_DIR", folder.path()),
+    ] {
+        let mut command = Command::new(&program);
+        command.env_clear().env("CLADO_API_KEY", crate::common::KEY);
+        command
+            .env("CLADO_API_URL", "https://localhost")
+            .env(variable, path);
+        if variable == "SSL_CERT_DIR" {
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o711)).unwrap();
+        }
+        let error = expect_json_error(&mut without_rights(&command), 2, "usage");
+        let message = error["message"].as_str().unwrap();
+        let start = format!(
+            "could not read {} (from {variable}): permission denied",
+            bundle.display()
+        );
+        assert!(message.starts_with(&start), "{message}");
     }
 }

@@ -17,8 +17,9 @@ const NOT_TLS: Option<&str> =
     Some("a login page of the network may be in the way, or the port is one for plain http");
 const NOTHING_IN_COMMON: &str =
     "has no TLS version, key exchange or cipher in common with this program";
-const SUPPORTED: Option<&str> =
-    Some("it must offer TLS 1.2 or 1.3, ECDHE (X25519, P-256, P-384), AES-GCM or ChaCha20");
+const SUPPORTED: Option<&str> = Some(
+    "it must offer TLS 1.2 or 1.3, ECDHE (X25519, P-256, P-384), AES-GCM or ChaCha20, and a key of RSA, P-256, P-384 or Ed25519",
+);
 
 const HTTP_ERROR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
 
@@ -129,7 +130,19 @@ fn an_alert_ends_the_handshake() {
         // unrecognized_name
         (
             b"\x15\x03\x01\x00\x02\x02\x70",
-            "refused the TLS connection (alert 112)",
+            "does not serve the name localhost (alert 112)",
+            Some("check CLADO_API_URL"),
+        ),
+        // bad_certificate
+        (
+            b"\x15\x03\x01\x00\x02\x02\x2a",
+            "refused the TLS connection: bad certificate (alert 42)",
+            None,
+        ),
+        // internal_error
+        (
+            b"\x15\x03\x01\x00\x02\x02\x50",
+            "refused the TLS connection: internal error (alert 80)",
             None,
         ),
         // not assigned
@@ -249,4 +262,34 @@ fn a_connection_that_is_reset_during_the_handshake_is_worth_a_retry() {
         "{error}"
     );
     assert_eq!(error["retryable"], true);
+}
+
+#[test]
+fn a_client_certificate_that_is_asked_for_but_not_required_does_no_harm() {
+    for version in [&TLS12, &TLS13] {
+        let authority = Authority::new();
+        let server = tls::api(tls::asking_for_client_certificate(&authority, &[version]));
+        expect_balance(&mut ask_trusting(&server, &authority.file()));
+    }
+}
+
+#[test]
+fn verbose_tells_about_the_certificates() {
+    let authority = Authority::new();
+    let server = tls::api(tls::config(authority.good()));
+    let trusted = authority.file();
+    let stderr = expect_balance(ask_trusting(&server, &trusted).arg("-v"));
+    for line in [
+        format!(
+            "* certificates: 1 in {} (from SSL_CERT_FILE)\n",
+            trusted.path().display()
+        ),
+        "* TLSv1.3, TLS13_AES_256_GCM_SHA384\n".to_owned(),
+        format!(
+            "* the certificate of {} is valid; certificates sent: 1\n",
+            name(&server)
+        ),
+    ] {
+        assert!(stderr.contains(&line), "{stderr}");
+    }
 }

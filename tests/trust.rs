@@ -53,7 +53,8 @@ fn a_variable_without_a_certificate_is_an_error_before_any_connection() {
             "could not use {} (from {variable}): there is no PEM certificate in it",
             path.display()
         );
-        let error = expect_error(command.env(variable, path), 2, "usage", &message, None);
+        let error = expect_json_error(command.env(variable, path), 2, "usage");
+        assert_eq!(error["message"], message);
         assert_eq!(error["retryable"], false);
         assert!(server.finish().is_empty(), "there was a connection");
     }
@@ -213,30 +214,28 @@ fn a_bundle_may_hold_text_other_blocks_and_damage() {
     }
 }
 
-#[cfg(target_os = "linux")] // Elsewhere `ulimit -v` may not be known.
+#[cfg(unix)]
 #[test]
-fn of_a_huge_file_only_the_start_is_read() {
+fn a_huge_file_is_refused_and_not_read() {
     let authority = Authority::new();
-    let server = tls::api(config(authority.good()));
     let directory = directory(&[("huge", &authority.pem())]);
     let huge = directory.path().join("huge");
     // 2 GiB, of which only the start takes room on the disk. The program gets half of it as memory.
-    fs::File::options()
-        .write(true)
-        .open(&huge)
-        .unwrap()
-        .set_len(2 << 30)
-        .unwrap();
+    let file = fs::File::options().write(true).open(&huge).unwrap();
+    file.set_len(2 << 30).unwrap();
     for (variable, path) in [
         ("SSL_CERT_FILE", huge.as_path()),
         ("SSL_CERT_DIR", directory.path()),
     ] {
-        let program = ask(&format!("https://{}", name(&server)));
+        let program = ask("https://localhost");
         let mut limited = crate::common::within("sh", &program);
-        limited
-            .args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#])
-            .arg(program.get_program());
-        expect_balance(limited.env(variable, path));
+        limited.args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#]);
+        limited.arg(program.get_program()).env(variable, path);
+        let message = format!(
+            "could not use {} (from {variable}): it is larger than 10 MiB",
+            huge.display()
+        );
+        expect_error(&mut limited, 2, "usage", &message, None);
     }
 }
 
@@ -257,4 +256,91 @@ fn a_named_pipe_in_a_directory_is_not_waited_for() {
     expect_balance(
         ask(&format!("https://{}", name(&server))).env("SSL_CERT_DIR", directory.path()),
     );
+}
+
+#[test]
+fn a_mistaken_kind_of_file_gets_a_hint() {
+    let authority = Authority::new();
+    let (der, pem) = (file(authority.der()), authority.file());
+    let folder = directory(&[("a.pem", &authority.pem())]);
+    for (variable, path, hint) in [
+        ("SSL_CERT_FILE", der.path(), "openssl x509 -inform DER"),
+        ("SSL_CERT_FILE", folder.path(), "SSL_CERT_DIR"),
+        ("SSL_CERT_DIR", pem.path(), "SSL_CERT_FILE"),
+    ] {
+        let mut command = ask("https://localhost");
+        let error = expect_json_error(command.env(variable, path), 2, "usage");
+        assert!(error["hint"].as_str().unwrap().contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn the_directories_are_asked_where_the_file_does_not_know_the_issuer() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let folder = directory(&[("corp.pem", &authority.pem())]);
+    let other = Authority::named("Another company").file();
+    let stderr = expect_balance(
+        ask_trusting(&server, &other)
+            .env("SSL_CERT_DIR", folder.path())
+            .arg("-v"),
+    );
+    assert_eq!(
+        stderr.matches("* certificates: 1 in ").count(),
+        2,
+        "{stderr}"
+    );
+    // The first connection came to nothing but a handshake.
+    server.expect_one_request();
+}
+
+#[test]
+fn the_directories_are_not_read_where_the_file_knows_the_issuer() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let folder = directory(&[("corp.pem", &authority.pem())]);
+    let trusted = authority.file();
+    let mut command = ask_trusting(&server, &trusted);
+    let stderr = expect_balance(command.env("SSL_CERT_DIR", folder.path()).arg("-v"));
+    assert_eq!(stderr.matches("* certificates: ").count(), 1, "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_with_several_names_in_a_directory_is_read_once() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let folder = directory(&[("corp.pem", &authority.pem())]);
+    // As `openssl rehash` makes them.
+    for link in ["1a2b3c4d.0", "corp.crt"] {
+        std::os::unix::fs::symlink("corp.pem", folder.path().join(link)).unwrap();
+    }
+    let mut command = ask(&format!("https://{}", name(&server)));
+    let stderr = expect_balance(command.env("SSL_CERT_DIR", folder.path()).arg("-v"));
+    assert!(stderr.contains("* certificates: 1 in "), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_a_directory_is_followed() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let trusted = authority.file();
+    let folder = directory(&[]);
+    std::os::unix::fs::symlink(trusted.path(), folder.path().join("link.pem")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("dangling.pem")).unwrap();
+    let mut command = ask(&format!("https://{}", name(&server)));
+    expect_balance(command.env("SSL_CERT_DIR", folder.path()));
+}
+
+#[test]
+fn no_key_log_is_written() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let folder = directory(&[]);
+    let log = folder.path().join("keys.log");
+    let trusted = authority.file();
+    let mut command = ask_trusting(&server, &trusted);
+    expect_balance(command.env("SSLKEYLOGFILE", &log));
+    assert!(!log.exists());
 }

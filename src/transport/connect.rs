@@ -9,14 +9,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs}
 use std::sync::Arc;
 
 use http::Uri;
-use rustls::ClientConfig;
 use ureq::config::Config as UreqConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout};
 
 use super::socks::{self, Host, Target};
 use super::stream::{Connection, Stream};
-use super::{race, tls, tunnel};
+use super::tls::{Party, Tls};
+use super::{race, tunnel};
 use crate::deadline::Check;
 use crate::endpoint::{is_localhost, unbracketed};
 use crate::error::{Error, Kind, Result};
@@ -28,7 +28,7 @@ use crate::text::{Shown, shown};
 pub struct Connect {
     pub check: Arc<Check>,
     /// `None` for plain http.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Tls>,
 }
 
 impl Connector<()> for Connect {
@@ -40,20 +40,11 @@ impl Connector<()> for Connect {
         _: Option<()>,
     ) -> Result<Option<Stream>, ureq::Error> {
         let check = &self.check;
-        let config = &check.config;
-        let mut connection: Connection = match &config.route {
-            Route::Direct(why) => Box::new(self.dial_server(why)?),
-            Route::Through(proxy) => match proxy.protocol {
-                Protocol::Http | Protocol::Https => self.pass_http(proxy)?,
-                _ => Box::new(self.pass_socks(proxy)?),
-            },
+        let connection = match self.open(self.tls.as_ref()) {
+            Err(error) if error.more_certificates_may_help => self.open_with_directories(error)?,
+            result => result?,
         };
-        if let Some(tls) = &self.tls {
-            let name = &config.server_name;
-            check.step(shown!("{} did not complete the TLS handshake", name));
-            connection = tls::connect(tls, config.endpoint.host(), connection, name, check)?;
-        }
-        check.step(shown!("{} did not answer", config.server_name));
+        check.step(shown!("{} did not answer", check.config.server_name));
         let stream = Stream::new(
             connection,
             Arc::clone(check),
@@ -76,6 +67,37 @@ struct Peer<'a> {
 }
 
 impl Connect {
+    /// Opens a connection to the server, through the proxy if there is one, and starts TLS unless it is plain http.
+    fn open(&self, tls: Option<&Tls>) -> Result<Connection> {
+        let check = &self.check;
+        let config = &check.config;
+        let connection: Connection = match &config.route {
+            Route::Direct(why) => Box::new(self.dial_server(why)?),
+            Route::Through(proxy) => match proxy.protocol {
+                Protocol::Http | Protocol::Https => self.pass_http(proxy, tls)?,
+                _ => Box::new(self.pass_socks(proxy)?),
+            },
+        };
+        let Some(tls) = tls else {
+            return Ok(connection);
+        };
+        let name = &config.server_name;
+        check.step(shown!("{} did not complete the TLS handshake", name));
+        tls.connect(connection, &Party::server(config), check)
+    }
+
+    /// Opens the connection once more, where the store has directories that were not read yet. Nothing but a handshake
+    /// has been sent before. `error` is what the first try came to.
+    fn open_with_directories(&self, error: Error) -> Result<Connection> {
+        let Some(tls) = &self.tls else {
+            return Err(error);
+        };
+        match tls.with_directories(&self.check)? {
+            Some(tls) => self.open(Some(&tls)),
+            None => Err(error),
+        }
+    }
+
     /// Connects to the server without a proxy.
     fn dial_server(&self, why: &WhyDirect) -> Result<TcpStream> {
         let config = &self.check.config;
@@ -139,18 +161,18 @@ impl Connect {
     }
 
     /// Connects through an HTTP proxy, with TLS to an https one.
-    fn pass_http(&self, proxy: &Proxy) -> Result<Connection> {
+    fn pass_http(&self, proxy: &Proxy, tls: Option<&Tls>) -> Result<Connection> {
         let check = &self.check;
         let mut connection: Connection = Box::new(self.dial_proxy(proxy)?);
         if proxy.protocol == Protocol::Https {
             let name = &proxy.name;
-            let Some(tls) = &self.tls else {
+            let Some(tls) = tls else {
                 // The user name and password would go out unencrypted.
                 let message = shown!("{} needs TLS, which plain http does not set up", name);
                 return Err(Error::new(Kind::Local, message));
             };
             check.step(shown!("{} did not complete the TLS handshake", name));
-            connection = tls::connect(tls, &proxy.host, connection, name, check)?;
+            connection = tls.connect(connection, &Party::proxy(proxy), check)?;
         }
         tunnel::pass(connection, proxy, check)
     }

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use ureq::Agent;
 
 use self::connect::Connect;
+use self::tls::{Party, Tls};
+use crate::config::Config;
 use crate::deadline::Check;
 use crate::error::{Error, Kind, Result};
 use crate::proxy::Route;
@@ -59,7 +61,7 @@ pub fn agent(check: &Arc<Check>) -> Result<Agent> {
     let tls = if is_unencrypted {
         None
     } else {
-        Some(tls::config(check)?)
+        Some(Tls::new(check)?)
     };
     let connect = Connect {
         check: Arc::clone(check),
@@ -69,14 +71,22 @@ pub fn agent(check: &Arc<Check>) -> Result<Agent> {
 }
 
 /// The error for a connection to `name` that fails after it was made.
-pub fn lost(error: &io::Error, name: &Shown) -> Error {
+fn lost(error: &io::Error, name: &Shown) -> Error {
+    let reason = Shown::reason(error);
+    let message = shown!("the connection to {} was lost: {}", name, reason);
+    Error::new(Kind::Network, message)
+}
+
+/// The same for a connection that may have TLS.
+fn lost_to(party: &Party, error: &io::Error, config: &Config) -> Error {
     // A server that requires a client certificate says so after its side of the handshake.
     if tls::rustls_error(error).is_some() {
-        return tls::handshake_error(error, name, true);
+        return tls::handshake_error(error, party, true, config);
     }
-    let reason = Shown::reason(error);
-    Error::new(
-        Kind::Network,
-        shown!("the connection to {} was lost: {}", name, reason),
-    )
+    lost(error, &party.name)
+}
+
+/// The error for the connection to the server that fails after it was made.
+pub fn lost_to_server(error: &io::Error, config: &Config) -> Error {
+    lost_to(&Party::server(config), error, config)
 }

@@ -10,7 +10,7 @@ use ureq::Error;
 use ureq::config::Config;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
-use super::lost;
+use super::lost_to_server;
 use crate::deadline::Check;
 use crate::error::{self, Kind};
 use crate::text::shown;
@@ -52,13 +52,13 @@ impl Stream {
         let config = &self.check.config;
         let name = &config.server_name;
         let mut error = match result {
-            Ok(0) => lost(&ErrorKind::UnexpectedEof.into(), name),
+            Ok(0) => lost_to_server(&ErrorKind::UnexpectedEof.into(), config),
             Ok(_) if first_byte == TLS_ALERT => {
                 let message = shown!("{} answered in TLS instead of HTTP", name);
                 error::Error::new(Kind::UnexpectedReply, message)
             }
             Ok(_) => return Ok(()),
-            Err(error) => lost(error, name),
+            Err(error) => lost_to_server(error, config),
         };
         if let Some(setting) = config.url_setting {
             error.hint = Some(shown!(

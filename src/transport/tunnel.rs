@@ -3,23 +3,27 @@
 //! ureq's own connector for this takes no status but 200, stops at 20 header lines, sends the request in a dozen
 //! segments and reports a 407 only as text.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::stream::Connection;
-use super::{MAX_HEAD, USER_AGENT, lost};
+use super::tls::Party;
+use super::{MAX_HEAD, USER_AGENT, lost_to};
 use crate::deadline::Check;
 use crate::error::{Error, Kind, Result};
 use crate::proxy::Proxy;
 use crate::text::{Shown, shown};
+
+fn lost(proxy: &Proxy, error: &io::Error, check: &Check) -> Error {
+    lost_to(&Party::proxy(proxy), error, &check.config)
+}
 
 /// Asks the proxy at the other end of `connection` for a connection to the server.
 ///
 /// # Errors
 /// When the proxy refuses, does not answer in HTTP, or closes the connection.
 pub fn pass(mut connection: Connection, proxy: &Proxy, check: &Check) -> Result<Connection> {
-    let lost = |error| lost(&error, &proxy.name);
     let config = &check.config;
     check.step(shown!(
         "could not connect to {} through {}",
@@ -31,15 +35,21 @@ pub fn pass(mut connection: Connection, proxy: &Proxy, check: &Check) -> Result<
     let target = format!("{host}:{}", endpoint.port());
     check.note(shown!("CONNECT {}", Shown::new(&target)));
     let request = request(&target, proxy);
-    connection.write_all(request.as_bytes()).map_err(lost)?;
-    connection.flush().map_err(lost)?;
+    connection
+        .write_all(request.as_bytes())
+        .map_err(|error| lost(proxy, &error, check))?;
+    connection
+        .flush()
+        .map_err(|error| lost(proxy, &error, check))?;
 
     let mut head = Vec::new();
     let mut line_start = 0;
     while head.len() < MAX_HEAD {
         // Byte by byte, as curl does it: what follows the head belongs to the connection behind the proxy.
         let mut byte = [0];
-        connection.read_exact(&mut byte).map_err(lost)?;
+        connection
+            .read_exact(&mut byte)
+            .map_err(|error| lost(proxy, &error, check))?;
         head.push(byte[0]);
         if byte != [b'\n'] {
             continue;

@@ -33,3 +33,20 @@ pub fn without_place(message: &str) -> String {
         None => message.to_owned(),
     }
 }
+
+/// The hint where a name in a certificate is another, with a server that `CLADO_API_URL` names.
+pub const CHECK_URL: &str = "check CLADO_API_URL";
+
+/// The hint where a certificate is not valid now.
+pub const SET_CLOCK: &str = "if that is not today's date, set this machine's clock";
+
+/// The hint where a certificate's issuer has another key than the one that is trusted.
+pub const RENEWED: &str = "if the issuer was renewed, its new certificate has to be trusted";
+
+/// The hint where the issuer of a certificate is not in `file`, which `SSL_CERT_FILE` names.
+pub fn issuer_not_in(file: &std::path::Path) -> String {
+    format!(
+        "no certificate in {} (from SSL_CERT_FILE, which replaces the system's) is its issuer's",
+        file.display()
+    )
+}

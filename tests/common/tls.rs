@@ -145,6 +145,23 @@ pub fn config_with(
         .unwrap()
 }
 
+/// A configuration with these versions that asks for a client certificate and takes none as well.
+pub fn asking_for_client_certificate(
+    authority: &Authority,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ServerConfig {
+    let mut clients = RootCertStore::empty();
+    clients.add(authority.der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider)
+        .allow_unauthenticated()
+        .build()
+        .unwrap();
+    config_with(authority.good(), versions, |any| {
+        any.with_client_cert_verifier(verifier)
+    })
+}
+
 /// A configuration with these versions that requires a client certificate.
 pub fn requiring_client_certificate(
     authority: &Authority,

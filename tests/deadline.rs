@@ -159,37 +159,49 @@ fn a_reply_that_stalls_inside_tls_ends_the_run() {
 #[test]
 fn a_proxy_that_stalls_ends_the_run_and_is_named() {
     let dripping = Server::replying(|stream| drip(stream, endless_head()));
-    let halfway = Server::new(|mut stream| {
-        let _ = stream.read(&mut [0; 16]);
-        let _ = stream.write_all(b"\x05");
+    let stalling_after = |sent: &'static [u8]| {
+        Server::new(move |mut stream| {
+            let _ = stream.read(&mut [0; 16]);
+            let _ = stream.write_all(sent);
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            String::new()
+        })
+    };
+    let authority = Authority::new();
+    let tls_config = Arc::new(config(authority.good()));
+    let stalling_after_tls = Server::new(move |stream| {
+        let mut stream = accept(&tls_config, stream);
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
         String::new()
     });
-    let trusted = Authority::new().file();
+    const NO_ANSWER: &str = "PROXY did not answer";
+    // What was asked for the server may still be waiting for the server.
+    const NOT_CONNECTED: &str = "could not connect to search.invalid through PROXY";
+    const NO_TLS: &str = "PROXY did not complete the TLS handshake";
+    let trusted = authority.file();
     thread::scope(|scope| {
-        for (scheme, proxy) in [
-            ("http", dripping),
-            ("http", Server::silent()),
-            ("https", Server::silent()),
-            ("socks4a", Server::silent()),
-            ("socks5h", Server::silent()),
-            ("socks5h", halfway),
+        for (scheme, proxy, failure) in [
+            ("http", dripping, NOT_CONNECTED),
+            ("http", Server::silent(), NOT_CONNECTED),
+            ("https", Server::silent(), NO_TLS),
+            ("https", stalling_after_tls, NOT_CONNECTED),
+            ("socks4a", Server::silent(), NOT_CONNECTED),
+            ("socks4a", stalling_after(b"\x00"), NOT_CONNECTED),
+            ("socks5h", Server::silent(), NO_ANSWER),
+            ("socks5h", stalling_after(b"\x05"), NO_ANSWER),
+            ("socks5h", stalling_after(b"\x05\x00"), NOT_CONNECTED),
         ] {
             let trusted = trusted.path();
             scope.spawn(move || {
-                let url = format!("{scheme}://{}", proxy.address);
+                // The certificate is for this name.
+                let url = format!("{scheme}://localhost:{}", proxy.address.port());
                 let mut command = ask("https://search.invalid");
                 command
                     .env("SSL_CERT_FILE", trusted)
                     .env("HTTPS_PROXY", &url);
                 let message = expect_timeout(&mut command, "2");
                 let name = format!("the proxy {url} (from HTTPS_PROXY)");
-                // What has been asked for the server may still be waiting for it.
-                let expected = match scheme {
-                    "https" => format!("{name} did not complete the TLS handshake"),
-                    "socks5h" => format!("{name} did not answer"),
-                    _ => format!("could not connect to search.invalid through {name}"),
-                };
+                let expected = failure.replace("PROXY", &name);
                 assert_eq!(message, format!("{expected} within 2 seconds"));
             });
         }

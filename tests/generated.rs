@@ -193,7 +193,8 @@ const NETWORK: &[&str] = &[
     "The proxy variables are read as curl reads them: the lower-case form comes before the upper-case one, and the \
      default port is 1080, or 443 for an https proxy. A value that cannot be used is an error, not a direct connection. \
      HTTP proxies are asked with CONNECT, so that no proxy sees the API key. Plain http, which is for servers on this \
-     machine, never goes through a proxy, and http_proxy is not read. NO_PROXY takes no ports.",
+     machine, never goes through a proxy, and http_proxy is not read. NO_PROXY takes no ports. localhost and the names below it \
+     are this machine, without asking a resolver.",
     "Certificates are checked against the operating system's store. SSL_CERT_FILE and SSL_CERT_DIR replace it, and can \
      be combined.",
     "--timeout limits the whole run, from reading the key to the last byte of the reply. Writing the output is not \
@@ -202,7 +203,7 @@ const NETWORK: &[&str] = &[
 ];
 
 const DIFFERENCES: &[&str] = &[
-    "No NTLM, Negotiate or Digest authentication at a proxy; no SOCKS5 user name without a password.",
+    "No NTLM, Negotiate or Digest authentication at a proxy; a SOCKS4 proxy with a password is an error.",
     "No certificates that have only a common name, are CA:TRUE, are signed with SHA-1, or have an RSA key of less than \
      2048 bits; no TRUSTED CERTIFICATE blocks.",
     "TLS 1.2 and 1.3, with ECDHE only; no client certificates; no HTTP/2.",
@@ -212,7 +213,7 @@ const DIFFERENCES: &[&str] = &[
     "Refused as invalid: 100 Continue with header lines, folded header lines, chunk sizes of more than 20 bytes with \
      their extension, and different lengths in one head.",
     "In proxy variables a path is an error, and blanks around the value are not; NO_PROXY also takes *.domain.",
-    "Behind a SOCKS proxy, the addresses of the proxy are tried in turn, not in a race.",
+    "In a proxy's answer to CONNECT only the status line has to be right; curl stops at a line without a colon.",
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

@@ -418,6 +418,71 @@ fn a_proxy_whose_host_is_the_key_is_refused() {
 }
 
 #[test]
+fn a_host_with_a_part_of_the_key_is_refused() {
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        let part = &key[2..14];
+        let mut command = ask(&format!("https://x{part}x.invalid"));
+        command.env("CLADO_API_KEY", key);
+        let message = "the host in CLADO_API_URL contains the API key";
+        expect_error(&mut command, 2, "usage", message, None);
+
+        let mut command = ask("https://127.0.0.1");
+        command
+            .env("CLADO_API_KEY", key)
+            .env("ALL_PROXY", format!("socks5h://x{part}x.invalid"));
+        let message = "the host in ALL_PROXY contains the API key";
+        expect_error(&mut command, 2, "usage", message, None);
+    }
+}
+
+#[test]
+fn a_proxy_is_not_sent_the_key_as_a_user_name_or_password() {
+    let encoded: String = KEY.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let part = &KEY[2..14];
+    for scheme in ["http", "https", "socks4", "socks4a", "socks5", "socks5h"] {
+        let proxy = Server::silent();
+        let mut logins = vec![
+            KEY.to_owned(),
+            format!("x{KEY}x"),
+            encoded.clone(),
+            part.to_owned(),
+        ];
+        if !scheme.starts_with("socks4") {
+            logins.push(format!("user:{KEY}"));
+            logins.push(format!("user:{encoded}"));
+            logins.push(format!("user:x{part}x"));
+        }
+        for login in logins {
+            let mut command = ask("https://127.0.0.1");
+            command.env(
+                "HTTPS_PROXY",
+                format!("{scheme}://{login}@{}", proxy.address),
+            );
+            let message = "the user name or password in HTTPS_PROXY contains the API key";
+            let error = expect_error(&mut command, 2, "usage", message, None);
+            assert_eq!(error["retryable"], false);
+        }
+        assert!(
+            proxy.finish().is_empty(),
+            "{scheme}: there was a connection"
+        );
+    }
+}
+
+#[test]
+fn a_key_with_a_colon_inside_is_not_sent_to_a_proxy_in_two_parts() {
+    let key = "lk_test_not:a_real_key";
+    let proxy = Server::silent();
+    let mut command = ask("https://127.0.0.1");
+    command
+        .env("CLADO_API_KEY", key)
+        .env("HTTPS_PROXY", format!("http://{key}@{}", proxy.address));
+    let message = "the user name or password in HTTPS_PROXY contains the API key";
+    expect_error(&mut command, 2, "usage", message, None);
+    assert!(proxy.finish().is_empty(), "there was a connection");
+}
+
+#[test]
 fn a_key_in_a_url_that_is_refused_is_not_shown() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
         for url in [

@@ -36,8 +36,7 @@ fn the_request_has_the_target_with_its_port_and_four_headers_at_most() {
             command
                 .env("SSL_CERT_FILE", trusted.path())
                 .env("HTTPS_PROXY", format!("http://{login}{}", proxy.address));
-            // The API of these tests answers any path.
-            let _ = run(&mut command);
+            expect_balance(&mut command);
             assert_eq!(
                 proxy.next().asked,
                 format!(

@@ -4,7 +4,7 @@
 #![no_main]
 
 use clado_credits::endpoint::{DEFAULT_URL, Endpoint};
-use clado_credits::proxy::choose;
+use clado_credits::proxy::{Route, WhyDirect, choose};
 use clado_credits_fuzz::assert_shown;
 use libfuzzer_sys::fuzz_target;
 
@@ -32,11 +32,13 @@ fuzz_target!(|lines: &str| {
     });
     assert!(!format!("{result:?}").contains(SECRET), "{result:?}");
     match result {
-        Ok(Some(proxy)) => {
+        Ok(Route::Through(proxy)) => {
             assert!(!endpoint.is_unencrypted() && exceptions.trim() != "*");
             assert_shown(proxy.name, usize::MAX);
         }
-        Ok(None) => assert!(endpoint.is_unencrypted() || !exceptions.trim().is_empty()),
+        Ok(Route::Direct(WhyDirect::PlainHttp)) => assert!(endpoint.is_unencrypted()),
+        Ok(Route::Direct(WhyDirect::Excepted { .. })) => assert!(!exceptions.trim().is_empty()),
+        Ok(Route::Direct(WhyDirect::NotSet { .. })) => panic!("a proxy is set"),
         Err(error) => assert_shown(error.message, 200),
     }
 });

@@ -447,7 +447,7 @@ fn a_proxy_that_is_not_an_https_proxy_does_not_speak_tls() {
     let url = format!("https://{}", proxy.address);
     let message = format!("the proxy {url} (from HTTPS_PROXY) does not speak TLS on this port");
     let hint =
-        Some("a login page of the network may be in the way, or the port is one for plain http");
+        Some("most proxies are reached in plain http: write http://host:port in HTTPS_PROXY");
     expect_error(
         &mut ask_through(&url, &server, &trusted),
         7,

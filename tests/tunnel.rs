@@ -316,7 +316,7 @@ const STOPS_CURL: [&str; 3] = ["no colon", "<br />", " X-Indented: a"];
 /// One answer of many, always the same for a seed.
 fn answer(seed: usize) -> String {
     let status_line = STATUS_LINES[seed % STATUS_LINES.len()];
-    let line_end = if seed % 5 == 0 { "\n" } else { "\r\n" };
+    let line_end = if seed.is_multiple_of(5) { "\n" } else { "\r\n" };
     let mut answer = format!("{status_line}{line_end}");
     // A step that shares no divisor with the number of lines, so that all of them are used.
     let step = [1, 5, 7, 11][seed % 4];

@@ -197,6 +197,8 @@ pub struct Party {
     setting: Option<Shown>,
     /// Whether a login page of the network may answer in its place, as happens to servers on other machines.
     may_be_login_page: bool,
+    /// What may help where it does not speak TLS.
+    not_tls_hint: Shown,
     /// The proxy in between, as an addition to a sentence.
     through: Option<Shown>,
 }
@@ -213,6 +215,9 @@ impl Party {
             name: config.server_name.clone(),
             setting: config.url_setting.map(Shown::from),
             may_be_login_page: !config.endpoint.is_loopback(),
+            not_tls_hint:
+                "a login page of the network may be in the way, or the port is one for plain http"
+                    .into(),
             through,
         }
     }
@@ -224,6 +229,10 @@ impl Party {
             name: proxy.name.clone(),
             setting: Some(proxy.variable.clone()),
             may_be_login_page: false,
+            not_tls_hint: shown!(
+                "most proxies are reached in plain http: write http://host:port in {}",
+                proxy.variable
+            ),
             through: None,
         }
     }
@@ -265,9 +274,7 @@ pub fn handshake_error(
         rustls::Error::InvalidCertificate(problem) => certificate_error(problem, party, config),
         rustls::Error::InvalidMessage(_) if !spoke_tls => party
             .error(shown!("{} does not speak TLS on this port", name))
-            .with_hint(
-                "a login page of the network may be in the way, or the port is one for plain http",
-            ),
+            .with_hint(party.not_tls_hint.clone()),
         rustls::Error::PeerIncompatible(_) => nothing_in_common(party),
         rustls::Error::AlertReceived(alert) => alert_error(*alert, party),
         _ => party.error(shown!("{} broke the TLS protocol", name)),

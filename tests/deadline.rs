@@ -26,6 +26,11 @@ use crate::common::{
 /// Returns the message.
 #[track_caller]
 fn expect_timeout(command: &mut Command, seconds: &str) -> String {
+    expect_timeout_with_hint(command, seconds, None)
+}
+
+#[track_caller]
+fn expect_timeout_with_hint(command: &mut Command, seconds: &str, hint: Option<&str>) -> String {
     let error = expect_json_error(command.args(["--timeout", seconds]), 7, "timeout");
     let message = error["message"].as_str().unwrap();
     let status = if message.contains("(HTTP 200)") {
@@ -35,7 +40,7 @@ fn expect_timeout(command: &mut Command, seconds: &str) -> String {
     };
     assert_eq!(error["status"], status);
     assert_eq!(error["retryable"], true);
-    assert_eq!(error["hint"], Value::Null);
+    assert_eq!(error["hint"].as_str(), hint);
     message.to_owned()
 }
 
@@ -199,7 +204,13 @@ fn a_proxy_that_stalls_ends_the_run_and_is_named() {
                 command
                     .env("SSL_CERT_FILE", trusted)
                     .env("HTTPS_PROXY", &url);
-                let message = expect_timeout(&mut command, "2");
+                let hint = match failure {
+                    NO_TLS => Some(
+                        "most proxies are reached in plain http: write http://host:port in HTTPS_PROXY",
+                    ),
+                    _ => None,
+                };
+                let message = expect_timeout_with_hint(&mut command, "2", hint);
                 let name = format!("the proxy {url} (from HTTPS_PROXY)");
                 let expected = failure.replace("PROXY", &name);
                 assert_eq!(message, format!("{expected} within 2 seconds"));

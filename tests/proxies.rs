@@ -624,11 +624,22 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
 
 #[test]
 fn a_proxy_that_does_not_answer_in_socks_is_named() {
-    let http: &[&[u8]] = &[b"HTTP/1.1 400 Bad Request\r\n\r\n"];
-    for scheme in ["socks4a", "socks5h"] {
-        let proxy = answering_in_turn(http);
+    const CASES: &[(&str, &[&[u8]], &str)] = &[
+        ("socks4a", &[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "SOCKS 4"),
+        ("socks5h", &[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "SOCKS 5"),
+        // The other version's refusal.
+        ("socks4a", &[b"\x05\xff"], "SOCKS 4"),
+        ("socks5h", &[b"\x00\x5b\0\0\0\0\0\0"], "SOCKS 5"),
+        ("socks4a", &[b"\x00\x5e\0\0\0\0\0\0"], "SOCKS 4"),
+        ("socks5h", &[b"\x05\x01"], "SOCKS 5"),
+        ("socks5h", &[b"\x05\x00", b"\x04"], "SOCKS 5"),
+        ("socks5h", &[b"\x05\x00", b"\x05\x00\x00\x02"], "SOCKS 5"),
+    ];
+    for (scheme, answers, version) in CASES {
+        let proxy = answering_in_turn(answers);
         let url = format!("{scheme}://{}", proxy.address);
-        expect_proxy_error(&url, "{} did not answer in SOCKS", None, false);
+        let message = format!("{{}} did not answer in {version}");
+        expect_proxy_error(&url, &message, None, false);
     }
 }
 

@@ -171,8 +171,10 @@ impl Connect {
                 let message = shown!("{} needs TLS, which plain http does not set up", name);
                 return Err(Error::new(Kind::Local, message));
             };
-            check.step(shown!("{} did not complete the TLS handshake", name));
-            connection = tls.connect(connection, &Party::proxy(proxy), check)?;
+            let party = Party::proxy(proxy);
+            let failure = shown!("{} did not complete the TLS handshake", name);
+            check.step_with_hint(failure, Some(party.not_tls_hint.clone()));
+            connection = tls.connect(connection, &party, check)?;
         }
         tunnel::pass(connection, proxy, check)
     }

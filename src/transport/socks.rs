@@ -84,14 +84,17 @@ impl Handshake<'_> {
             request.extend(name.bytes());
             request.push(0);
         }
-        self.note_request("SOCKS 4", target);
-        let answered = self.request(&request)?;
-        let [status, _port @ .., _, _, _, _] = self.receive::<7>()?;
-        match (answered, status) {
-            (0, 90) => Ok(()),
-            (0, 91) => Err(self.refusal("request rejected or failed".into(), true)),
-            (0, 92) => Err(self.refusal("it can't reach identd on this machine".into(), false)),
-            (0, 93) => Err(self.refusal("identd has another user name".into(), false)),
+        self.note_request(target);
+        if self.request(&request)? != 0 {
+            return Err(self.not_socks());
+        }
+        let [status] = self.receive()?;
+        let _port_and_address: [u8; 6] = self.receive()?;
+        match status {
+            90 => Ok(()),
+            91 => Err(self.refusal("request rejected or failed".into(), true)),
+            92 => Err(self.refusal("it can't reach identd on this machine".into(), false)),
+            93 => Err(self.refusal("identd has another user name".into(), false)),
             _ => Err(self.not_socks()),
         }
     }
@@ -133,12 +136,11 @@ impl Handshake<'_> {
             }
         }
         request.extend(target.port.to_be_bytes());
-        self.note_request("SOCKS 5", target);
-        let version = self.request(&request)?;
-        let [status] = self.receive()?;
-        if version != 5 {
+        self.note_request(target);
+        if self.request(&request)? != 5 {
             return Err(self.not_socks());
         }
+        let [status] = self.receive()?;
         if status != 0 {
             return Err(self.version_5_refusal(status));
         }
@@ -168,8 +170,12 @@ impl Handshake<'_> {
     fn skip_bound_address(&mut self) -> Result<()> {
         let [_reserved, kind] = self.receive()?;
         match kind {
-            1 => self.receive::<4>().map(|_| ())?,
-            4 => self.receive::<16>().map(|_| ())?,
+            1 => {
+                let _address: [u8; 4] = self.receive()?;
+            }
+            4 => {
+                let _address: [u8; 16] = self.receive()?;
+            }
             3 => {
                 let [length] = self.receive()?;
                 for _ in 0..length {
@@ -178,7 +184,7 @@ impl Handshake<'_> {
             }
             _ => return Err(self.not_socks()),
         }
-        let [_port_high, _port_low] = self.receive()?;
+        let _port: [u8; 2] = self.receive()?;
         Ok(())
     }
 
@@ -194,10 +200,18 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    fn note_request(&self, version: &'static str, target: &Target) {
+    fn note_request(&self, target: &Target) {
         let target = target.name();
+        let version = self.version();
         self.check
             .note(shown!("asking the proxy for {} ({})", target, version));
+    }
+
+    fn version(&self) -> &'static str {
+        match self.proxy.protocol {
+            Protocol::Socks4 | Protocol::Socks4a => "SOCKS 4",
+            _ => "SOCKS 5",
+        }
     }
 
     /// Sends the request for the connection, and returns the first byte of the answer.
@@ -261,7 +275,8 @@ impl Handshake<'_> {
     }
 
     fn not_socks(&self) -> Error {
-        final_error(shown!("{} did not answer in SOCKS", self.proxy.name))
+        let version = self.version();
+        final_error(shown!("{} did not answer in {}", self.proxy.name, version))
     }
 }
 

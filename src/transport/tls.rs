@@ -198,7 +198,7 @@ pub struct Party {
     /// Whether a login page of the network may answer in its place, as happens to servers on other machines.
     may_be_login_page: bool,
     /// What may help where it does not speak TLS.
-    not_tls_hint: Shown,
+    pub not_tls_hint: Shown,
     /// The proxy in between, as an addition to a sentence.
     through: Option<Shown>,
 }

@@ -104,8 +104,8 @@ fn a_server_elsewhere_that_cannot_be_reached_hints_at_the_proxy_that_was_not_use
             "no proxy was used; where one is needed, set HTTPS_PROXY",
         ),
         (
-            vec![("http_proxy", "http://127.0.0.1:1")],
-            "no proxy was used; http_proxy is not read, set HTTPS_PROXY",
+            vec![("HTTP_PROXY", "http://127.0.0.1:1")],
+            "no proxy was used; HTTP_PROXY is not read, set HTTPS_PROXY",
         ),
         (
             vec![

@@ -14,7 +14,8 @@ use crate::common::proxy::{self, Seen};
 use crate::common::server::{DeadPort, Server, close_after_client, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config, params};
 use crate::common::{
-    BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error, std_command,
+    BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error, shown_variable,
+    std_command,
 };
 
 const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
@@ -735,7 +736,8 @@ fn http_proxy_is_not_read() {
                     .arg("--verbose"),
             );
             let reason = format!(
-                "* proxy: none, as HTTPS_PROXY and ALL_PROXY are not set; {variable} is not read\n"
+                "* proxy: none, as HTTPS_PROXY and ALL_PROXY are not set; {} is not read\n",
+                shown_variable(variable)
             );
             assert!(stderr.contains(&reason), "{stderr}");
         }
@@ -747,12 +749,7 @@ fn a_value_that_cannot_be_used_is_an_error_that_does_not_show_it() {
     let hint = Some("a proxy is given as http://host:port or http://user:password@host:port");
     let trusted = Authority::new().file();
     for variable in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
-        // On Windows the two cases are one variable.
-        let shown = if cfg!(windows) {
-            variable.to_uppercase()
-        } else {
-            variable.to_owned()
-        };
+        let shown = shown_variable(variable);
         for (value, problem) in [
             (
                 "http://user:S3cret/x@127.0.0.1:1",
@@ -801,7 +798,8 @@ fn a_host_in_no_proxy_is_reached_directly() {
     ] {
         let mut command = ask_through(&format!("http://{}", dead.address), &server, &trusted);
         let stderr = expect_balance(command.env(variable, list).arg("--verbose"));
-        let reason = format!("* proxy: none, as {variable} has \"{entry}\"\n");
+        let shown = shown_variable(variable);
+        let reason = format!("* proxy: none, as {shown} has \"{entry}\"\n");
         assert!(stderr.contains(&reason), "{stderr}");
     }
 }

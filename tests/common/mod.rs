@@ -46,6 +46,15 @@ pub fn ask(url: &str) -> Command {
     command
 }
 
+/// How messages name an environment variable. On Windows the names have no case.
+pub fn shown_variable(name: &str) -> String {
+    if cfg!(windows) {
+        name.to_uppercase()
+    } else {
+        name.to_owned()
+    }
+}
+
 /// A program that starts `inner`, with the same environment. Its arguments are up to the test.
 #[cfg(target_os = "linux")]
 pub fn within(outer: &str, inner: &Command) -> Command {

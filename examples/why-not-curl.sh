@@ -1,6 +1,6 @@
 #!/bin/bash
 # What `curl | jq` and clado-credits make of each reply. Run it in the sandbox:
-#   cargo run --example sandbox -- bash examples/why-not-curl.sh
+#   cargo run -p sandbox -- bash examples/why-not-curl.sh
 
 export CLADO_API_KEY
 header="Authorization: Bearer"

@@ -15,12 +15,12 @@
 //!
 //! The functions that do the work take the list as a parameter, and the unit tests call those.
 
+use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use memchr::memmem;
 use serde::Serialize;
 
 /// The most characters of a server's text that are shown, the closing `…` included.
@@ -55,8 +55,13 @@ fn keys() -> MutexGuard<'static, Vec<String>> {
 /// Hides `key` in every [`Shown`] that is made from now on.
 pub fn hide_key(key: &str) {
     let key = key.trim();
-    if key.len() >= SHORTEST_KEY {
-        keys().push(key.to_owned());
+    if key.len() < SHORTEST_KEY {
+        return;
+    }
+    let mut keys = keys();
+    // The key in use is often added twice: before the arguments are parsed, and when it is read.
+    if !keys.iter().any(|known| known == key) {
+        keys.push(key.to_owned());
     }
 }
 
@@ -68,15 +73,21 @@ pub fn repeats_key(text: &str) -> bool {
 fn repeats(text: &str, keys: &[String]) -> bool {
     let unescaped = unescape_json(text);
     for key in keys {
-        for part in key.as_bytes().windows(REFUSED_PART.min(key.len())) {
-            let finder = memmem::Finder::new(part);
-            if finder.find(text.as_bytes()).is_some() || finder.find(unescaped.as_bytes()).is_some()
-            {
+        let length = REFUSED_PART.min(key.len());
+        let parts = parts(key, length);
+        for text in [text, &unescaped] {
+            let mut places = text.as_bytes().windows(length);
+            if places.any(|place| parts.contains(place)) {
                 return true;
             }
         }
     }
     false
+}
+
+/// Every part of a key that has this length. With a set, the time to look for all of them does not grow with the key.
+fn parts(key: &str, length: usize) -> HashSet<&[u8]> {
+    key.as_bytes().windows(length).collect()
 }
 
 /// Undoes the escapes in all strings of a JSON text at once, by reading the whole text as one long string. The quotes
@@ -131,18 +142,34 @@ impl Shown {
         Shown::short(lower_first(text.trim_end_matches('.')))
     }
 
+    /// Adds a clause to a sentence, in place of the full stop that a server's message may end in.
+    pub fn with_clause(&self, clause: Shown) -> Shown {
+        let Shown(sentence) = self;
+        let start = match sentence.strip_suffix('.') {
+            // But not one of three dots.
+            Some(start) if !start.ends_with('.') => start,
+            _ => sentence,
+        };
+        Shown(format!("{start}; {clause}"))
+    }
+
     /// Takes text that `shown!` has put together from safe parts. Not for anything else.
     pub fn from_parts(text: String) -> Shown {
         Shown(text)
     }
 }
 
+/// Writes the first letter small, unless it begins an acronym such as TTL.
 fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => format!("{}{}", first.to_ascii_lowercase(), chars.as_str()),
-        None => String::new(),
+    let Some(first) = chars.next() else {
+        return String::new();
+    };
+    let rest = chars.as_str();
+    if rest.starts_with(char::is_uppercase) {
+        return text.to_owned();
     }
+    format!("{}{}", first.to_ascii_lowercase(), rest)
 }
 
 impl Display for Shown {
@@ -190,8 +217,9 @@ pub fn safe<T: Safe>(part: &T) -> &T {
 fn redact(text: &str, keys: &[String]) -> String {
     let mut is_hidden = vec![false; text.len()];
     for key in keys {
-        for part in key.as_bytes().windows(HIDDEN_PART) {
-            for start in memmem::find_iter(text.as_bytes(), part) {
+        let parts = parts(key, HIDDEN_PART);
+        for (start, part) in text.as_bytes().windows(HIDDEN_PART).enumerate() {
+            if parts.contains(part) {
                 is_hidden[start..start + HIDDEN_PART].fill(true);
             }
         }
@@ -315,6 +343,12 @@ mod tests {
         );
         assert_eq!(redacted("bad key …real_key", KEY), "bad key …(redacted)");
         assert_eq!(redacted("five: real_", KEY), "five: real_");
+        assert_eq!(redacted("six: real_k", KEY), "six: (redacted)");
+        // Where matches overlap, too.
+        assert_eq!(
+            redacted("eleven: aaaaaaaaaaa", "aaaaaaaa"),
+            "eleven: (redacted)"
+        );
         assert_eq!(redacted("real_key test_not", KEY), "(redacted) (redacted)");
     }
 
@@ -359,6 +393,20 @@ mod tests {
         }
     }
 
+    /// No time is measured: with work that grows with the square of the text, or with the text times the key, these
+    /// would take minutes to hours.
+    #[test]
+    fn long_text_and_a_long_key_take_time_in_proportion() {
+        let text = "lk_".repeat(1 << 18);
+        assert_eq!(redacted(&text, KEY), REDACTED);
+        let key = "ab".repeat(1 << 18);
+        assert_eq!(redacted(&"ba".repeat(1 << 18), &key), REDACTED);
+        assert_eq!(redacted(&"ac".repeat(1 << 18), &key).len(), 1 << 19);
+        let keys = [key];
+        assert!(repeats(&"ba".repeat(1 << 18), &keys));
+        assert!(!repeats(&"ac".repeat(1 << 18), &keys));
+    }
+
     #[test]
     fn long_text_ends_in_an_ellipsis_within_the_limit() {
         let shown = Shown::short("é".repeat(300_000)).to_string();
@@ -391,6 +439,8 @@ mod tests {
                 io::Error::other("The file is gone. (os error 2)"),
                 "the file is gone",
             ),
+            (io::Error::other("TTL expired"), "TTL expired"),
+            (io::Error::other("A file is gone"), "a file is gone"),
             (io::Error::other(""), ""),
         ] {
             assert_eq!(Shown::reason(&error).to_string(), reason);

@@ -37,7 +37,8 @@ fn try_write_stdout(bytes: &[u8]) -> io::Result<()> {
     // A console of Windows takes UTF-16, and only the standard library's handle converts.
     #[cfg(windows)]
     if io::IsTerminal::is_terminal(&io::stdout()) {
-        return io::stdout().write_all(bytes);
+        io::stdout().write_all(bytes)?;
+        return io::stdout().flush();
     }
     let file = stdout_as_file()?;
     // On Windows, pipes have no metadata.

@@ -18,7 +18,7 @@ use crate::deadline::Check;
 use crate::endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::key::Key;
-use crate::reply::{self, Reply};
+use crate::reply::{self, Problem, Reply};
 use crate::text::{self, Shown, shown};
 use crate::transport;
 
@@ -57,7 +57,7 @@ pub fn fetch(check: &Arc<Check>) -> Result<Reply> {
     let authorization = format!("Bearer {}", key.expose_secret());
     let reply = match agent.get(uri).header(AUTHORIZATION, authorization).call() {
         Ok(reply) => reply,
-        Err(error) => return Err(exchange_error(error, config)),
+        Err(error) => return Err(head_error(config, error)),
     };
     let (head, body) = reply.into_parts();
     let status = head.status.as_u16();
@@ -120,10 +120,12 @@ fn balance(check: &Check, head: &Parts, mut body: Body) -> Result<Reply> {
     if let Some(coding) = unasked_coding(head, TRANSFER_ENCODING) {
         return Err(name_server(config, compressed(coding)));
     }
-    let bytes = match body.with_config().limit(MAX_BODY).read_to_vec() {
-        Ok(bytes) => bytes,
-        Err(error) => return Err(body_error(config, error)),
-    };
+    let mut bytes = Vec::new();
+    let mut reader = body.with_config().limit(MAX_BODY).reader();
+    if let Err(error) = reader.read_to_end(&mut bytes) {
+        note_start_of_body(check, &bytes);
+        return Err(body_error(config, error.into()));
+    }
     match Reply::parse(&bytes) {
         Ok(reply) if config.format == Format::Json && text::repeats_key(&reply.body) => {
             let problem = "the reply repeats the API key, so it is not printed";
@@ -144,37 +146,47 @@ fn no_balance(problem: Shown) -> Error {
     error
 }
 
-/// The error for the body of a 200 that does not hold a balance. `problem` is what is wrong with it as JSON.
-fn unreadable(config: &Config, head: &Parts, body: &[u8], problem: &'static str) -> Error {
+/// The error for the body of a 200 that does not hold a balance.
+fn unreadable(config: &Config, head: &Parts, body: &[u8], problem: Problem) -> Error {
     // Something else than the API may have answered, so the URL is named.
     let hint = url_hint(config);
     if reply::is_web_page(body) {
         let problem = shown!("{} sent a web page instead of JSON", config.server_name);
         return no_balance(problem).with_hint_if(hint);
     }
-    // Some servers say "UTF-8" or "none" here, so the coding counts only if the body does not parse.
-    if problem == reply::NOT_JSON
+    // Some servers say "UTF-8" or "none" here, so the header counts only for what is not text.
+    if !reply::is_plain_text(body)
         && let Some(coding) = unasked_coding(head, CONTENT_ENCODING)
     {
         return name_server(config, compressed(coding));
     }
-    let mut error = no_balance(problem.into()).with_hint_if(hint);
-    if let Some(text) = reply::json_message(body) {
-        error.message = shown!("{}: {}", error.message, text);
+    let mut error = no_balance(problem.sentence().into());
+    let Some(text) = reply::message(body) else {
+        return error.with_hint_if(hint);
+    };
+    error.message = shown!("{}: {}", error.message, text);
+    match problem {
+        Problem::NotJson => error.with_hint_if(hint),
+        // The server's message says what to look at.
+        _ => name_server(config, error),
     }
-    error
+}
+
+/// The error when there is no reply, or one whose head can't be read.
+fn head_error(config: &Config, error: ureq::Error) -> Error {
+    let error = exchange_error(error, config);
+    match error.kind {
+        Kind::UnexpectedReply if error.hint.is_none() => error.with_hint_if(url_hint(config)),
+        _ => error,
+    }
 }
 
 /// The error when the body of a 200 can't be received.
 fn body_error(config: &Config, error: ureq::Error) -> Error {
-    let mut error = exchange_error(error, config);
+    let mut error = head_error(config, error);
     error.message = shown!("{} (HTTP 200)", error.message);
     error.status = Some(200);
-    match error.kind {
-        Kind::UnexpectedReply => name_server(config, error),
-        // The connection was lost, and the message has the server's name.
-        _ => error,
-    }
+    error
 }
 
 /// For `--verbose`: what a body that can't be read starts with.
@@ -223,73 +235,89 @@ fn refusal(check: &Check, key: &Key, head: &Parts, mut body: Body) -> Error {
 /// What a status other than 200 means, together with what could be read of its body.
 fn status_error(config: &Config, key: &Key, head: &Parts, body: &[u8]) -> Error {
     let status = head.status.as_u16();
-    let is_web_page = reply::is_web_page(body);
-    let error = match status {
-        300..=399 => redirect_error(config, head, body),
+    let mut error = match header(head, LOCATION) {
+        Some(target) if head.status.is_redirection() => redirect_error(config, status, target),
         // The API sends JSON. A page comes from something in front of it: a firewall, a login, another server.
-        401 | 403 if is_web_page => {
-            web_page_error(config, Kind::Unauthorized, "access denied", status)
-        }
-        404 if is_web_page => web_page_error(
-            config,
-            Kind::NotFound,
-            "no credit information found",
-            status,
-        ),
-        401 | 403 => server_error(Kind::Unauthorized, "the API key was rejected", status, body)
-            .with_hint(key.rejection_hint(&config.key)),
-        404 => server_error(Kind::NotFound, "no credit information found", status, body)
-            .with_hint_if(url_hint(config)),
-        429 => {
-            let error = server_error(Kind::RateLimited, "rate limited", status, body);
-            with_wait(error, head, body)
-        }
-        503 => {
-            let error = server_error(Kind::ServerError, "the service failed", status, body);
-            with_wait(error, head, body)
-        }
-        500..=599 => server_error(Kind::ServerError, "the service failed", status, body),
-        _ => server_error(Kind::UnexpectedReply, "unexpected reply", status, body),
+        _ if reply::is_web_page(body) => web_page_error(config, status),
+        _ => server_error(config, key, status, body),
     };
+    error.status = Some(status);
+    if matches!(status, 429 | 503) {
+        error = with_wait(error, head, body);
+    }
+    if error.kind == Kind::ServerError && error.hint.is_none() && error.retry_after.is_none() {
+        error = error.with_hint("the fault is on the server's side; try again later");
+    }
     name_server(config, error)
 }
 
-/// An error with the status and the server's own message.
-fn server_error(kind: Kind, headline: &'static str, status: u16, body: &[u8]) -> Error {
-    let mut message = shown!("{} (HTTP {})", headline, status);
-    if let Some(text) = reply::message(body) {
-        message = shown!("{}: {}", message, text);
+/// The kind of error that a status other than 200 is.
+fn kind_of_status(status: u16) -> Kind {
+    match status {
+        401 | 403 => Kind::Unauthorized,
+        404 => Kind::NotFound,
+        429 => Kind::RateLimited,
+        500..=599 => Kind::ServerError,
+        _ => Kind::UnexpectedReply,
     }
-    let mut error = Error::new(kind, message);
-    error.status = Some(status);
-    error
 }
 
-fn web_page_error(config: &Config, kind: Kind, headline: &'static str, status: u16) -> Error {
+fn redirect_error(config: &Config, status: u16, target: String) -> Error {
+    let message = shown!(
+        "{} redirected to {} (HTTP {}), not followed",
+        config.server_name,
+        Shown::short(target),
+        status
+    );
+    Error::new(Kind::UnexpectedReply, message).with_hint_if(url_hint(config))
+}
+
+fn web_page_error(config: &Config, status: u16) -> Error {
+    let kind = kind_of_status(status);
+    let headline = match kind {
+        Kind::Unauthorized => "access denied",
+        _ => headline(kind),
+    };
     let message = shown!(
         "{} (HTTP {}), with a web page instead of the API's answer",
         headline,
         status
     );
-    let mut error = Error::new(kind, message).with_hint_if(url_hint(config));
-    error.status = Some(status);
-    error
+    let hint = match kind {
+        // Where a service is down, it is often a gateway that says so, with a page.
+        Kind::ServerError => None,
+        _ => url_hint(config),
+    };
+    Error::new(kind, message).with_hint_if(hint)
 }
 
-fn redirect_error(config: &Config, head: &Parts, body: &[u8]) -> Error {
-    let status = head.status.as_u16();
-    let mut error = server_error(Kind::UnexpectedReply, "unexpected reply", status, body);
-    if let Some(location) = header(head, LOCATION) {
-        let location = Shown::short(location);
-        let server = &config.server_name;
-        error.message = shown!(
-            "{} redirected to {} (HTTP {}), not followed",
-            server,
-            location,
-            status
-        );
+/// An error with the server's own message.
+fn server_error(config: &Config, key: &Key, status: u16, body: &[u8]) -> Error {
+    let kind = kind_of_status(status);
+    let mut message = shown!("{} (HTTP {})", headline(kind), status);
+    if let Some(text) = reply::message(body) {
+        message = shown!("{}: {}", message, text);
     }
-    error.with_hint_if(url_hint(config))
+    let hint = match status {
+        300..=399 => url_hint(config),
+        401 | 403 => Some(key.rejection_hint(&config.key)),
+        404 => url_hint(config).or(Some(
+            "if your account's page shows credits, clado-credits may be out of date".into(),
+        )),
+        _ => None,
+    };
+    Error::new(kind, message).with_hint_if(hint)
+}
+
+/// How the message for a status begins.
+fn headline(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unauthorized => "the API key was rejected",
+        Kind::NotFound => "no credit information found",
+        Kind::RateLimited => "rate limited",
+        Kind::ServerError => "the service failed",
+        _ => "unexpected reply",
+    }
 }
 
 /// Adds the time to wait, if the server names one.
@@ -297,12 +325,13 @@ fn with_wait(mut error: Error, head: &Parts, body: &[u8]) -> Error {
     let header = header(head, RETRY_AFTER);
     error.retry_after = reply::retry_after(body, header.as_deref(), SystemTime::now());
     if let Some(seconds) = error.retry_after {
-        error.message = shown!("{}; try again in {}", error.message, duration(seconds));
+        let clause = shown!("try again in {}", duration(seconds));
+        error.message = error.message.with_clause(clause);
     }
     error
 }
 
-/// A time to wait in the largest unit that says it without misleading, rounded up.
+/// A time to wait in a unit that is easily read, rounded up.
 fn duration(seconds: u64) -> Shown {
     let (amount, unit) = match seconds {
         0..=120 => (seconds, "second"),
@@ -339,12 +368,8 @@ fn name_server(config: &Config, mut error: Error) -> Error {
         return error;
     }
     let url = Shown::new(config.endpoint.uri().to_string());
-    error.message = shown!(
-        "{}; the request went to {} (from {})",
-        error.message,
-        url,
-        setting
-    );
+    let clause = shown!("the request went to {} (from {})", url, setting);
+    error.message = error.message.with_clause(clause);
     error
 }
 
@@ -374,7 +399,11 @@ fn exchange_error(error: ureq::Error, config: &Config) -> Error {
         // ureq returns these for three limits: body, head, and a line longer than its buffer. All three are 64 KiB
         // here.
         ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
-            let message = shown!("the reply is larger than {} KiB", MAX_BODY / 1024);
+            let message = shown!(
+                "{} sent a reply larger than {} KiB",
+                server_name,
+                MAX_BODY / 1024
+            );
             Error::new(Kind::UnexpectedReply, message)
         }
         // ureq's text for this; held by a test in tests/framing.rs.

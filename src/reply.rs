@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::io;
 use std::time::SystemTime;
 
+use http::StatusCode;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Serializer, Value};
@@ -18,8 +20,38 @@ const LONGEST_WAIT: u64 = 24 * 60 * 60;
 /// The byte-order mark in UTF-8, which some servers put in front of a body.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What is wrong with a body that is not JSON.
-pub const NOT_JSON: &str = "the reply is not JSON";
+/// Why the body of a 200 is not a balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Nothing but whitespace.
+    Empty,
+    /// Damaged JSON, or something else.
+    NotJson,
+    /// JSON, but a list, a string or a number.
+    NotAnObject,
+    /// A field that is read is there twice.
+    Duplicate,
+    /// No `credits`, or not a whole number.
+    NoInteger,
+    /// A whole number that does not fit 64 bits.
+    OutOfRange,
+}
+
+impl Problem {
+    /// The problem as a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Problem::Empty => "the reply is empty",
+            Problem::NotJson => "the reply is not JSON",
+            Problem::NotAnObject => "the reply is not a JSON object",
+            Problem::Duplicate => {
+                "the reply has more than one \"credits\" or \"last_topup_at\" field"
+            }
+            Problem::NoInteger => "the reply has no integer \"credits\" field",
+            Problem::OutOfRange => "the \"credits\" field of the reply is out of range",
+        }
+    }
+}
 
 /// A good reply.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,28 +77,29 @@ impl Reply {
     /// A `last_topup_at` that is not a timestamp is not an error; it is kept as sent.
     ///
     /// # Errors
-    /// When the body is not a JSON object with exactly one integer `credits`: what is wrong, as a sentence.
-    pub fn parse(body: &[u8]) -> Result<Reply, &'static str> {
+    /// When the body is not a JSON object with exactly one integer `credits`.
+    pub fn parse(body: &[u8]) -> Result<Reply, Problem> {
         let body = without_byte_order_mark(body);
         if body.trim_ascii().is_empty() {
-            return Err("the reply is empty");
+            return Err(Problem::Empty);
         }
         let Ok(body) = str::from_utf8(body) else {
-            return Err(NOT_JSON);
+            return Err(Problem::NotJson);
         };
         if !is_json(body) {
-            return Err(NOT_JSON);
+            return Err(Problem::NotJson);
         }
         if !body.trim_start().starts_with('{') {
-            return Err("the reply is not a JSON object");
+            return Err(Problem::NotAnObject);
         }
         // The body is a JSON object and a field can have any value, so only a field that is there twice is left as an
         // error.
-        let fields = serde_json::from_str::<Fields>(body)
-            .map_err(|_| "the reply has more than one \"credits\" or \"last_topup_at\" field")?;
+        let Ok(fields) = serde_json::from_str::<Fields>(body) else {
+            return Err(Problem::Duplicate);
+        };
         let credits = match fields.credits {
             Some(json) => integer(json.get())?,
-            None => return Err(NO_INTEGER),
+            None => return Err(Problem::NoInteger),
         };
         let last_topup = fields.last_topup_at.map(|json| text_or_json(json.get()));
         Ok(Reply {
@@ -94,14 +127,11 @@ fn text_or_json(json: &str) -> String {
     }
 }
 
-const NO_INTEGER: &str = "the reply has no integer \"credits\" field";
-const OUT_OF_RANGE: &str = "the \"credits\" field of the reply is out of range";
-
 /// The integer that a JSON number stands for. As in JSON Schema, 150.0 and 1.5e2 are integers too. It is read from
 /// the digits, never through a float: 9007199254740993.0 is that very number.
-fn integer(json: &str) -> Result<i64, &'static str> {
+fn integer(json: &str) -> Result<i64, Problem> {
     if !json.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        return Err(NO_INTEGER);
+        return Err(Problem::NoInteger);
     }
     let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -121,19 +151,20 @@ fn integer(json: &str) -> Result<i64, &'static str> {
     let trimmed = (digits.len() - significant.len()) as i64;
     let zeros = exponent.saturating_add(trimmed - fraction.len() as i64);
     if zeros < 0 {
-        return Err(NO_INTEGER);
+        return Err(Problem::NoInteger);
     }
     // With 20 zeros any number is out of range.
     let zeros = "0".repeat(zeros.min(20) as usize);
     match format!("{significant}{zeros}").parse::<i64>() {
         Ok(integer) => Ok(integer),
-        Err(_) => Err(OUT_OF_RANGE),
+        Err(_) => Err(Problem::OutOfRange),
     }
 }
 
 /// The members that hold a server's message, in the order in which they are looked for: those of FastAPI (`detail`),
-/// RFC 9457 (`detail`, `title`), OAuth (`error_description`), JSON:API (`errors`), AWS (`Message`) and others.
-const MESSAGE_MEMBERS: [&str; 12] = [
+/// RFC 9457 (`detail`, `title`), OAuth (`error_description`), JSON:API (`errors`), AWS (`Message`), Apigee (`fault`)
+/// and others.
+const MESSAGE_MEMBERS: [&str; 13] = [
     "detail",
     "error",
     "message",
@@ -145,6 +176,7 @@ const MESSAGE_MEMBERS: [&str; 12] = [
     "reason",
     "description",
     "error_message",
+    "fault",
     "faultstring",
 ];
 
@@ -155,28 +187,23 @@ pub fn message(body: &[u8]) -> Option<Shown> {
         return find_message(&value).map(Shown::short);
     }
     let text = text.trim();
-    if text.is_empty() || looks_like_markup(text) {
+    if text.is_empty() || is_damaged_json(text) || has_web_page(text.as_bytes()) {
         return None;
     }
     Some(Shown::short(text))
 }
 
-/// The message in a body of JSON; `None` if there is none, or if the body is not JSON.
-pub fn json_message(body: &[u8]) -> Option<Shown> {
-    let text = decode(body)?;
-    let value = serde_json::from_str::<Value>(&text).ok()?;
-    find_message(&value).map(Shown::short)
-}
-
 /// A body as text, without a byte-order mark: in UTF-8, else in Latin-1 if it can be that.
 fn decode(body: &[u8]) -> Option<Cow<'_, str>> {
     let body = without_byte_order_mark(body);
-    let Err(error) = str::from_utf8(body) else {
-        return Some(String::from_utf8_lossy(body));
+    let error = match str::from_utf8(body) {
+        Ok(text) => return Some(Cow::Borrowed(text)),
+        Err(error) => error,
     };
     let valid = &body[..error.valid_up_to()];
-    // A character is cut in two where the limit for bodies is.
-    if error.error_len().is_none() && !valid.is_empty() {
+    // Where a body is cut, a character of UTF-8 may be cut in two. Without another one before it, it is more likely
+    // that the last character is one of Latin-1.
+    if error.error_len().is_none() && !valid.is_ascii() {
         return Some(String::from_utf8_lossy(valid));
     }
     if !body.iter().copied().all(is_latin1_text) {
@@ -195,48 +222,88 @@ fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Whether a text that is not JSON is a page or damaged JSON and not a sentence. `[error] no luck` is a sentence.
-fn looks_like_markup(text: &str) -> bool {
-    if text.starts_with(['<', '{']) {
-        return true;
-    }
+/// Whether a text that is not JSON starts like JSON. `[error] no luck` does not.
+fn is_damaged_json(text: &str) -> bool {
     match text.strip_prefix('[') {
         Some(rest) => rest.trim_start().starts_with(['"', '{', '[', ']']),
-        None => false,
+        None => text.starts_with('{'),
     }
 }
 
-/// The first sentence among the members that hold messages. Without a sentence, the first word: some servers put
-/// "Unauthorized" into `error` and the sentence into `message`.
+/// Whether a body is text that needs no decoding: UTF-8 without control characters.
+pub fn is_plain_text(body: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(body) else {
+        return false;
+    };
+    text.chars()
+        .all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'))
+}
+
+/// The first message among the members that may hold one, or among the items of a list. One that says something
+/// comes before one that only repeats the status: `{"error": "Forbidden", "message": "The key was revoked"}`.
 fn find_message(value: &Value) -> Option<&str> {
+    let mut places = Vec::new();
     match value {
         Value::String(text) => {
             let text = text.trim();
-            let is_message = !text.is_empty() && !text.starts_with('<');
-            if is_message { Some(text) } else { None }
+            let is_message = !text.is_empty() && !has_web_page(text.as_bytes());
+            return if is_message { Some(text) } else { None };
         }
-        Value::Array(items) => items.iter().find_map(find_message),
+        Value::Array(items) => places.extend(items),
         Value::Object(fields) => {
-            let mut word = None;
             for name in MESSAGE_MEMBERS {
-                let Some(message) = fields.get(name).and_then(find_message) else {
-                    continue;
-                };
-                if message.contains(char::is_whitespace) {
-                    return Some(message);
+                if let Some(member) = fields.get(name) {
+                    places.push(member);
                 }
-                word.get_or_insert(message);
             }
-            word
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+    let mut label = None;
+    for place in places {
+        let Some(message) = find_message(place) else {
+            continue;
+        };
+        if !is_label(message) {
+            return Some(message);
+        }
+        if label.is_none() {
+            label = Some(message);
+        }
+    }
+    label
 }
 
-/// Whether a body is a web page, or anything else made of tags.
+/// Whether a message is a single word, such as `invalid_token`, or what HTTP calls a status, such as "Not Found". Some
+/// scripts have no spaces, so a word is taken for one only if it is ASCII.
+fn is_label(message: &str) -> bool {
+    if message.is_ascii() && !message.contains(char::is_whitespace) {
+        return true;
+    }
+    for status in 400..600 {
+        if let Ok(status) = StatusCode::from_u16(status)
+            && let Some(name) = status.canonical_reason()
+            && name.eq_ignore_ascii_case(message)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a body is a web page, anything else made of tags, or text with a web page in it.
 pub fn is_web_page(body: &[u8]) -> bool {
     let body = without_byte_order_mark(body);
-    body.trim_ascii_start().starts_with(b"<")
+    // JSON may quote a page.
+    has_web_page(body) && !body.trim_ascii_start().starts_with(b"{")
+}
+
+fn has_web_page(text: &[u8]) -> bool {
+    if text.trim_ascii_start().starts_with(b"<") {
+        return true;
+    }
+    let text = text.to_ascii_lowercase();
+    memmem::find(&text, b"<html").is_some() || memmem::find(&text, b"<!doctype").is_some()
 }
 
 /// Seconds to wait before the next try: the body's `retry_after`, else the `Retry-After` header, which holds
@@ -256,11 +323,17 @@ pub fn retry_after(body: &[u8], header: Option<&str>, now: SystemTime) -> Option
 fn seconds_in_body(body: &[u8]) -> Option<u64> {
     let body = without_byte_order_mark(body);
     let body = serde_json::from_slice::<Value>(body).ok()?;
-    match body.get("retry_after")? {
-        Value::Number(number) => parse_seconds(&number.to_string()),
-        Value::String(text) => parse_seconds(text),
-        _ => None,
+    for place in [&body, &body["error"], &body["detail"]] {
+        let seconds = match place.get("retry_after") {
+            Some(Value::Number(number)) => parse_seconds(&number.to_string()),
+            Some(Value::String(text)) => parse_seconds(text),
+            _ => None,
+        };
+        if seconds.is_some() {
+            return seconds;
+        }
     }
+    None
 }
 
 fn seconds_in_header(header: &str, now: SystemTime) -> Option<u64> {
@@ -293,17 +366,15 @@ fn parse_seconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const NOT_AN_OBJECT: &str = "the reply is not a JSON object";
-    const DUPLICATE: &str = "the reply has more than one \"credits\" or \"last_topup_at\" field";
-
-    fn parse(body: &str) -> Result<Reply, &'static str> {
+    fn parse(body: &str) -> Result<Reply, Problem> {
         Reply::parse(body.as_bytes())
     }
 
-    fn credits(literal: &str) -> Result<i64, &'static str> {
+    fn credits(literal: &str) -> Result<i64, Problem> {
         parse(&format!(r#"{{"credits": {literal}}}"#)).map(|reply| reply.credits)
     }
 
@@ -345,7 +416,7 @@ mod tests {
             "[1]",
             "{}",
         ] {
-            assert_eq!(credits(literal), Err(NO_INTEGER), "{literal}");
+            assert_eq!(credits(literal), Err(Problem::NoInteger), "{literal}");
         }
         for literal in [
             "9223372036854775808",
@@ -354,7 +425,7 @@ mod tests {
             "1e999",
             "1e99999999999999999999",
         ] {
-            assert_eq!(credits(literal), Err(OUT_OF_RANGE), "{literal}");
+            assert_eq!(credits(literal), Err(Problem::OutOfRange), "{literal}");
         }
         for body in [
             "{",
@@ -363,13 +434,16 @@ mod tests {
             "{\"credits\": 0247}",
             "{credits: 1}",
         ] {
-            assert_eq!(parse(body), Err(NOT_JSON), "{body}");
+            assert_eq!(parse(body), Err(Problem::NotJson), "{body}");
         }
         for body in ["[247]", "247", "null", "\"x\""] {
-            assert_eq!(parse(body), Err(NOT_AN_OBJECT), "{body}");
+            assert_eq!(parse(body), Err(Problem::NotAnObject), "{body}");
         }
-        assert_eq!(parse(r#"{"credits":1,"cr\u0065dits":2}"#), Err(DUPLICATE));
-        assert_eq!(parse(r#"{"balance":1}"#), Err(NO_INTEGER));
+        assert_eq!(
+            parse(r#"{"credits":1,"cr\u0065dits":2}"#),
+            Err(Problem::Duplicate)
+        );
+        assert_eq!(parse(r#"{"balance":1}"#), Err(Problem::NoInteger));
     }
 
     #[test]
@@ -382,7 +456,7 @@ mod tests {
             let body = [b"{\"credits\": 1, ".as_slice(), member, b"}"].concat();
             assert_eq!(
                 Reply::parse(&body),
-                Err(NOT_JSON),
+                Err(Problem::NotJson),
                 "{}",
                 body.escape_ascii()
             );
@@ -392,7 +466,7 @@ mod tests {
             "[".repeat(20_000),
             "]".repeat(20_000)
         );
-        assert_eq!(parse(&deep), Err(NOT_JSON));
+        assert_eq!(parse(&deep), Err(Problem::NotJson));
     }
 
     #[test]
@@ -537,8 +611,49 @@ mod tests {
             let written: f64 = literal.parse().unwrap();
             match credits(&literal) {
                 Ok(read) => prop_assert_eq!(read as f64, written),
-                Err(OUT_OF_RANGE) => prop_assert!(written.abs() >= 9.2e18),
-                Err(problem) => prop_assert_eq!(problem, NO_INTEGER),
+                Err(Problem::OutOfRange) => prop_assert!(written.abs() >= 9.2e18),
+                Err(problem) => prop_assert_eq!(problem, Problem::NoInteger),
+            }
+        }
+
+        #[test]
+        fn the_wait_until_a_date_is_read_in_every_form_and_rounded_up(
+            now in 0i64..3_000_000_000,
+            wait in 1i64..86_400,
+            nanoseconds in prop_oneof![Just(0), 1u64..1_000_000_000],
+        ) {
+            let date = Timestamp::from_second(now + wait).unwrap();
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now as u64);
+            let a_little_earlier = now.checked_sub(Duration::from_nanos(nanoseconds)).unwrap();
+            let expected = wait as u64 + u64::from(nanoseconds > 0);
+            for form in [
+                "%a, %d %b %Y %H:%M:%S GMT",
+                "%A, %d-%b-%y %H:%M:%S GMT",
+                "%a %b %e %H:%M:%S %Y",
+            ] {
+                let header = date.strftime(form).to_string();
+                let read = retry_after(b"", Some(&header), a_little_earlier);
+                prop_assert_eq!(read, Some(expected), "{}", header);
+            }
+        }
+
+        #[test]
+        fn the_wait_in_seconds_is_read_wherever_it_stands_and_rounded_up(
+            seconds in 1u64..86_400,
+            fraction in "|\\.0{1,3}|\\.[0-9]{0,3}[1-9]",
+        ) {
+            let text = format!("{seconds}{fraction}");
+            let has_fraction = fraction.contains(|c: char| c.is_ascii_digit() && c != '0');
+            let expected = Some(seconds + u64::from(has_fraction));
+            prop_assert_eq!(retry_after(b"", Some(&text), SystemTime::UNIX_EPOCH), expected);
+            for body in [
+                format!(r#"{{"retry_after": {text}}}"#),
+                format!(r#"{{"retry_after": "{text}"}}"#),
+                format!(r#"{{"error": {{"message": "no", "retry_after": {text}}}}}"#),
+                format!(r#"{{"detail": {{"retry_after": "{text}"}}, "retry_after": null}}"#),
+            ] {
+                let read = retry_after(body.as_bytes(), Some("7"), SystemTime::UNIX_EPOCH);
+                prop_assert_eq!(read, expected, "{}", body);
             }
         }
 

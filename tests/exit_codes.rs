@@ -1,6 +1,6 @@
 //! Each exit code comes from the cause that it stands for. Unless it is 0 or 1, standard output is empty.
 
-use crate::common::messages::NO_KEY_HINT;
+use crate::common::messages::{NO_KEY_HINT, TRY_LATER, check_url};
 use crate::common::server::{DeadPort, Server};
 use crate::common::{BALANCE, api, ask, clado, expect_error, run};
 
@@ -153,7 +153,7 @@ fn each_status_has_its_code_and_message() {
             "<html><h1>Bad gateway</h1></html>",
             5,
             "server_error",
-            "the service failed (HTTP 502)",
+            "the service failed (HTTP 502), with a web page instead of the API's answer",
         ),
         (599, "", 5, "server_error", "the service failed (HTTP 599)"),
         (
@@ -207,13 +207,11 @@ fn each_status_has_its_code_and_message() {
         ),
     ] {
         let api = api(status, body);
-        let check_url = format!(
-            "check CLADO_API_URL; the request went to {}/api/credits",
-            api.url()
-        );
+        let check_url = check_url(&api.url());
         let hint = match status {
             401 | 403 => Some("the key came from CLADO_API_KEY"),
             304 | 404 => Some(check_url.as_str()),
+            500.. => Some(TRY_LATER),
             _ => None,
         };
         let error = expect_error(&mut ask(&api.url()), code, kind, message, hint);

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 
-use crate::common::messages::{NO_KEY_HINT, below_minimum, without_place};
+use crate::common::messages::{NO_KEY_HINT, TRY_LATER, below_minimum, without_place};
 use crate::common::server::{DeadPort, Server};
 use crate::common::{api, ask, clado, expect_json_error, run};
 
@@ -70,9 +70,12 @@ fn each_status_has_its_kind() {
         ),
     ] {
         let api = api(status, body);
-        let expected = json!({
+        let mut expected = json!({
             "kind": kind, "message": message, "status": status, "retryable": retryable, "exit_code": code,
         });
+        if kind == "server_error" {
+            expected["hint"] = TRY_LATER.into();
+        }
         assert_eq!(
             expect_json_error(&mut ask(&api.url()), code, kind),
             expected

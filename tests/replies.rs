@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::thread;
 
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::common::messages::{request_went_to, without_place};
+use crate::common::messages::{TRY_LATER, check_url, request_went_to};
 use crate::common::server::Server;
 use crate::common::{
     BALANCE, KEY, Run, api, ask, expect_balance, expect_error, expect_json_error, run,
@@ -15,14 +16,12 @@ use crate::common::{
 #[track_caller]
 fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
     let api = api(200, body);
-    let hint = format!(
-        "check CLADO_API_URL; the request went to {}/api/credits",
-        api.url()
-    );
-    let message = format!(
-        "{} (HTTP 200)",
-        message.replace("HOST", &api.host_with_port())
-    );
+    let hint = check_url(&api.url());
+    let message = match message.split_once(": ") {
+        Some((problem, text)) => format!("{problem} (HTTP 200): {text}"),
+        None => format!("{message} (HTTP 200)"),
+    };
+    let message = message.replace("HOST", &api.host_with_port());
     let error = expect_error(
         &mut ask(&api.url()),
         8,
@@ -38,7 +37,8 @@ fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
 fn expect_message(body: impl AsRef<[u8]>, message: &str) {
     let api = api(500, body);
     let message = format!("the service failed (HTTP 500){message}");
-    let error = expect_error(&mut ask(&api.url()), 5, "server_error", &message, None);
+    let mut command = ask(&api.url());
+    let error = expect_error(&mut command, 5, "server_error", &message, Some(TRY_LATER));
     assert_eq!(error["status"], 500);
 }
 
@@ -125,7 +125,10 @@ fn a_body_without_a_balance_is_refused_with_the_reason() {
         (r#"{"credits": NaN}"#, not_json),
         ("{'credits': 247}", not_json),
         (r#"{"credits": 247,}"#, not_json),
-        ("Welcome to the hotel", not_json),
+        (
+            "Welcome to the hotel",
+            "the reply is not JSON: Welcome to the hotel",
+        ),
         ("<!DOCTYPE html><p>Welcome to the hotel", web_page),
         ("\n <p>Welcome to the hotel", web_page),
         ("<!-- hotel --><svg/>", web_page),
@@ -200,9 +203,15 @@ fn a_web_page_is_never_shown() {
         "<?xml version=\"1.0\"?><error>no luck</error>",
         "\u{feff}<title>no luck</title>",
         "\u{feff}\n<H1>no luck</H1>",
-        r#"{"detail": "<html><body>no luck</body></html>"}"#,
+        "no luck: <!DOCTYPE HTML><p>no luck",
     ] {
-        expect_message(page, "");
+        expect_message(page, ", with a web page instead of the API's answer");
+    }
+    for json in [
+        r#"{"detail": "<html><body>no luck</body></html>"}"#,
+        r#"{"detail": "the gateway sent <HTML><body>no luck</body></HTML>"}"#,
+    ] {
+        expect_message(json, "");
     }
 }
 
@@ -407,7 +416,8 @@ fn a_compressed_reply_is_refused_with_its_encoding() {
         ("Content-Encoding: identity, br", "identity, br"),
         ("Transfer-Encoding: gzip, chunked", "gzip, chunked"),
     ] {
-        let server = Server::sending(format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n\x1f?"));
+        let head = format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n");
+        let server = Server::sending([head.as_bytes(), b"\x1f\x8b\x08"].concat());
         let message =
             format!("the reply is compressed ({encoding}), which was not asked for (HTTP 200)");
         expect_error(
@@ -433,14 +443,13 @@ fn balance_of_length(length: usize) -> String {
 fn a_balance_of_64_kib_is_read_and_a_larger_one_is_refused() {
     expect_balance(&mut ask(&api(200, balance_of_length(64 << 10)).url()));
     let larger = api(200, balance_of_length((64 << 10) + 1));
-    let message = "the reply is larger than 64 KiB (HTTP 200)";
-    expect_error(
-        &mut ask(&larger.url()),
-        8,
-        "unexpected_reply",
-        message,
-        None,
+    let message = format!(
+        "{} sent a reply larger than 64 KiB (HTTP 200)",
+        larger.host_with_port()
     );
+    let hint = check_url(&larger.url());
+    let mut command = ask(&larger.url());
+    expect_error(&mut command, 8, "unexpected_reply", &message, Some(&hint));
 }
 
 #[test]
@@ -463,7 +472,8 @@ fn an_error_body_without_an_end_is_not_read_to_its_end() {
         while stream.write_all(&[b'x'; 1024]).is_ok() {}
     });
     let message = format!("the service failed (HTTP 500): {}…", "x".repeat(199));
-    expect_error(&mut ask(&server.url()), 5, "server_error", &message, None);
+    let mut command = ask(&server.url());
+    expect_error(&mut command, 5, "server_error", &message, Some(TRY_LATER));
 }
 
 #[test]
@@ -473,16 +483,36 @@ fn the_server_of_a_reply_is_named_when_it_is_not_the_default_one() {
         (403, ""),
         (429, r#"{"error": "slow down", "retry_after": 60}"#),
         (500, ""),
+        (502, "<html>"),
         (503, "out of order"),
         (418, ""),
+        (200, r#"{"error": "Key suspended"}"#),
     ] {
         let api = api(status, body);
         let place = request_went_to(&api.url());
         let stderr = run(&mut ask(&api.url())).stderr;
         assert!(stderr.lines().next().unwrap().ends_with(&place), "{stderr}");
+        assert_eq!(stderr.matches(&api.url()).count(), 1, "{stderr}");
         let place = place.replace("CLADO_API_URL", "--api-url");
         let stderr = run(ask("").args(["--api-url", &api.url()])).stderr;
         assert!(stderr.lines().next().unwrap().ends_with(&place), "{stderr}");
+    }
+}
+
+#[test]
+fn a_full_stop_of_the_server_does_not_stand_before_what_is_added() {
+    for (sent, shown) in [
+        ("Slow down.", "Slow down; "),
+        ("Slow down!", "Slow down!; "),
+        ("Wait...", "Wait...; "),
+    ] {
+        let api = api(429, format!(r#"{{"error": "{sent}", "retry_after": 60}}"#));
+        let stderr = run(&mut ask(&api.url())).stderr;
+        let expected = format!(
+            "error: rate limited (HTTP 429): {shown}try again in 60 seconds{}\n",
+            request_went_to(&api.url())
+        );
+        assert_eq!(stderr, expected);
     }
 }
 
@@ -506,19 +536,42 @@ fn a_content_encoding_that_is_not_true_does_no_harm() {
 }
 
 #[test]
+fn text_is_not_called_compressed_whatever_its_content_encoding_says() {
+    for header in ["UTF-8", "gzip", " "] {
+        let server = Server::sending(format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: {header}\r\nContent-Length: 12\r\n\r\nout of order"
+        ));
+        let hint = check_url(&server.url());
+        let mut command = ask(&server.url());
+        expect_error(
+            &mut command,
+            8,
+            "unexpected_reply",
+            "the reply is not JSON (HTTP 200): out of order",
+            Some(&hint),
+        );
+    }
+    // A blank header says nothing about a body that is not text.
+    let server = Server::sending(
+        "HTTP/1.1 200 OK\r\nContent-Encoding:  \r\nContent-Length: 2\r\n\r\n\x1f\0",
+    );
+    let error = expect_json_error(&mut ask(&server.url()), 8, "unexpected_reply");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("the reply is not JSON"), "{message}");
+}
+
+#[test]
 fn the_message_in_a_200_without_a_balance_is_shown() {
+    let no_integer = "the reply has no integer \"credits\" field (HTTP 200): Key suspended";
     for (body, message) in [
-        (
-            r#"{"error": "Key suspended"}"#,
-            "the reply has no integer \"credits\" field (HTTP 200): Key suspended",
-        ),
+        (r#"{"error": "Key suspended"}"#, no_integer),
         (
             r#"{"success": false, "errors": [{"message": "Key suspended"}]}"#,
-            "the reply has no integer \"credits\" field (HTTP 200): Key suspended",
+            no_integer,
         ),
         (
-            r#"{"credits": null, "message": "Key suspended"}"#,
-            "the reply has no integer \"credits\" field (HTTP 200): Key suspended",
+            r#"{"credits": null, "error": "Forbidden", "message": "Key suspended"}"#,
+            no_integer,
         ),
         (
             r#"["Key suspended"]"#,
@@ -526,11 +579,16 @@ fn the_message_in_a_200_without_a_balance_is_shown() {
         ),
     ] {
         let api = api(200, body);
-        let error = expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply");
-        assert_eq!(error["message"], message);
+        // The server has said what to look at, so nothing else is hinted at.
+        let mut command = ask(&api.url());
+        let error = expect_error(&mut command, 8, "unexpected_reply", message, None);
         assert_eq!(error["status"], 200);
         assert_eq!(error["retryable"], false);
     }
+    // What is not JSON may come from something else than the API.
+    expect_unreadable("Key suspended", "the reply is not JSON: Key suspended");
+    expect_unreadable(b"cl\xe9 refus\xe9e", "the reply is not JSON: clé refusée");
+    expect_unreadable("[warn] no luck", "the reply is not JSON: [warn] no luck");
 }
 
 #[test]
@@ -542,33 +600,57 @@ fn the_message_of_an_error_is_found_where_gateways_and_frameworks_put_it() {
         r#"{"error": "invalid_token", "error_description": "no luck today"}"#,
         r#"{"errors": [{"code": 7, "message": "no luck today"}]}"#,
         r#"{"errors": ["no luck today"]}"#,
+        r#"{"errors": ["invalid", {"message": "no luck today"}]}"#,
         r#"{"reason": "no luck today"}"#,
         r#"{"error": "Unauthorized", "message": "no luck today"}"#,
+        r#"{"error": "Too Many Requests", "message": "no luck today"}"#,
+        r#"{"error": "Internal server error", "message": "no luck today"}"#,
         r#"{"message": "Unauthorized", "detail": {"reason": "no luck today"}}"#,
+        r#"{"fault": {"faultstring": "no luck today", "detail": {"errorcode": "x"}}}"#,
     ] {
         expect_message(body, ": no luck today");
     }
+    // A sentence in a script without spaces is more than a word.
+    expect_message(
+        r#"{"error": "Unauthorized", "message": "キーが無効です"}"#,
+        ": キーが無効です",
+    );
     expect_message(r#"{"error": "a", "message": "b"}"#, ": a");
+    expect_message(r#"{"error": "Bad Gateway"}"#, ": Bad Gateway");
     expect_message("[error] no luck", ": [error] no luck");
-    expect_message(b"cl\xe9 refus\xe9e", ": clé refusée");
-    expect_message(b"{\"detail\": \"cl\xe9 refus\xe9e\"}", ": clé refusée");
 }
 
 #[test]
-fn a_web_page_with_a_401_or_a_404_does_not_blame_the_key() {
+fn a_message_in_latin_1_is_read() {
+    expect_message(b"cl\xe9 refus\xe9e", ": clé refusée");
+    expect_message(b"{\"detail\": \"cl\xe9 refus\xe9e\"}", ": clé refusée");
+    expect_message(b"acc\xe8s refus\xe9", ": accès refusé");
+    expect_message(b"refus\xe9", ": refusé");
+    // UTF-8 whose last character is cut in two.
+    expect_message(b"acc\xc3\xa8s refus\xc3", ": accès refus");
+}
+
+#[test]
+fn a_web_page_with_any_status_is_named_and_does_not_blame_the_key() {
     for (status, code, kind, headline) in [
+        (400, 8, "unexpected_reply", "unexpected reply"),
         (401, 3, "unauthorized", "access denied"),
         (403, 3, "unauthorized", "access denied"),
         (404, 4, "not_found", "no credit information found"),
+        (418, 8, "unexpected_reply", "unexpected reply"),
+        (429, 6, "rate_limited", "rate limited"),
+        (502, 5, "server_error", "the service failed"),
     ] {
         let api = api(status, "<html><h1>Authorization Required</h1></html>");
         let message =
             format!("{headline} (HTTP {status}), with a web page instead of the API's answer");
-        let hint = format!(
-            "check CLADO_API_URL; the request went to {}/api/credits",
-            api.url()
-        );
-        expect_error(&mut ask(&api.url()), code, kind, &message, Some(&hint));
+        let check_url = check_url(&api.url());
+        let hint = match status {
+            502 => TRY_LATER,
+            _ => &check_url,
+        };
+        let error = expect_error(&mut ask(&api.url()), code, kind, &message, Some(hint));
+        assert_eq!(error["status"], status);
     }
 }
 
@@ -583,8 +665,32 @@ fn the_wait_after_a_503_is_shown() {
     let server =
         Server::sending("HTTP/1.1 500 Oops\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n");
     let message = "the service failed (HTTP 500)";
-    let error = expect_error(&mut ask(&server.url()), 5, "server_error", message, None);
+    let mut command = ask(&server.url());
+    let error = expect_error(&mut command, 5, "server_error", message, Some(TRY_LATER));
     assert!(error["retry_after"].is_null());
+}
+
+#[test]
+fn the_wait_until_a_date_is_shown_in_each_form_of_http() {
+    // For the next half hour, what is left is rounded up to three hours.
+    let date = Timestamp::now() + SignedDuration::from_mins(150);
+    for form in [
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%A, %d-%b-%y %H:%M:%S GMT",
+        "%a %b %e %H:%M:%S %Y",
+    ] {
+        let date = date.strftime(form);
+        for (status, code, kind, headline) in [
+            (429, 6, "rate_limited", "rate limited"),
+            (503, 5, "server_error", "the service failed"),
+        ] {
+            let server = Server::sending(format!(
+                "HTTP/1.1 {status} Wait\r\nRetry-After: {date}\r\nContent-Length: 0\r\n\r\n"
+            ));
+            let message = format!("{headline} (HTTP {status}); try again in 3 hours");
+            expect_error(&mut ask(&server.url()), code, kind, &message, None);
+        }
+    }
 }
 
 #[test]
@@ -711,35 +817,83 @@ fn one_character_of_each_invisible_range_is_escaped() {
     }
 }
 
-/// The text of a key, a word or a sentence, as servers write them.
-fn server_text() -> impl Strategy<Value = String> {
-    "[A-Z][a-z]{1,8}( [a-zé']{1,9}){1,6}[.!]?"
-}
-
-/// A body that holds `text` in one of the shapes that APIs use, with other members around it.
-fn body_with(text: &str, shape: usize) -> String {
-    let json = serde_json::to_string(text).unwrap();
-    match shape {
-        0 => format!(r#"{{"detail": {json}}}"#),
-        1 => format!(r#"{{"code": 7, "error": {{"type": "x", "message": {json}}}}}"#),
-        2 => format!(r#"{{"errors": [{{"field": "a", "message": {json}}}]}}"#),
-        3 => format!(r#"{{"error": "Forbidden", "message": {json}, "path": "/"}}"#),
-        4 => format!(r#"{{"detail": [{{"loc": ["a"], "msg": {json}}}]}}"#),
-        5 => format!(r#"{{"title": {json}, "type": "about:blank", "status": 500}}"#),
-        6 => format!(r#"{{"Message": {json}}}"#),
-        7 => format!(r#"{{"error": "x", "error_description": {json}}}"#),
-        8 => format!("\u{feff}{json}"),
-        _ => format!("{text}\r\n"),
+#[test]
+fn verbose_shows_the_start_of_a_body_that_does_not_come_whole() {
+    let long = "x".repeat(70_000);
+    for (length, body, start) in [
+        (99, "{\"credits\": 24", "{\"credits\": 24"),
+        (70_000, long.as_str(), "xxx"),
+    ] {
+        let server = Server::sending(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        let stderr = run(ask(&server.url()).arg("-v")).stderr;
+        let line = format!("\n* the body starts with: {start}");
+        assert!(stderr.contains(&line), "{stderr}");
     }
 }
 
+#[test]
+fn six_characters_of_the_key_are_hidden_and_five_are_not() {
+    for start in [0, 3, KEY.len() - 6] {
+        let (five, six) = (&KEY[start..start + 5], &KEY[start..start + 6]);
+        expect_message(format!("bad key …{six}…"), ": bad key …(redacted)…");
+        expect_message(format!("bad key …{five}…"), &format!(": bad key …{five}…"));
+    }
+}
+
+/// A sentence, as servers write them, also in scripts without spaces.
+fn sentence() -> impl Strategy<Value = String> {
+    "[A-Z][a-z]{1,8}( [a-zé']{1,9}){1,6}[.!]?|[ก-ฮ]{2,20}|[가-힣]{2,6} [가-힣]{2,9}"
+}
+
+/// What some servers put beside a sentence: a word, or the name of the status.
+fn label() -> impl Strategy<Value = String> {
+    "[a-z]{2,9}(_[a-z]{2,9})?|Forbidden|Not Found|Internal Server Error|Too Many Requests|"
+}
+
+/// A body that holds `text` in one of the shapes that APIs use, with other members around it.
+fn body_with(text: &str, label: &str, shape: usize) -> Vec<u8> {
+    let json = serde_json::to_string(text).unwrap();
+    let body = match shape {
+        0 => format!(r#"{{"detail": {json}}}"#),
+        1 => format!(r#"{{"code": 7, "error": {{"type": "{label}", "message": {json}}}}}"#),
+        2 => format!(r#"{{"errors": [{{"field": "a", "message": {json}}}]}}"#),
+        3 => format!(r#"{{"error": "{label}", "message": {json}, "path": "/"}}"#),
+        4 => format!(r#"{{"detail": [{{"loc": ["a"], "msg": {json}}}]}}"#),
+        5 => format!(r#"{{"title": {json}, "type": "about:blank", "status": 500}}"#),
+        6 => format!(r#"{{"title": "{label}", "detail": {json}}}"#),
+        7 => format!(r#"{{"Message": {json}}}"#),
+        8 => format!(r#"{{"error": "{label}", "error_description": {json}}}"#),
+        9 => format!(r#"{{"errors": ["{label}", {json}]}}"#),
+        10 => format!(r#"{{"message": "{label}", "reason": {json}}}"#),
+        11 => format!("\u{feff}{json}"),
+        // Latin-1 has a byte for each of its characters.
+        12 if text.chars().all(|c| u32::from(c) < 0x100) => {
+            return text.chars().map(|c| u32::from(c) as u8).collect();
+        }
+        _ => format!("{text}\r\n"),
+    };
+    body.into_bytes()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
-    fn the_sentence_of_a_server_is_shown_once_on_one_line(text in server_text(), shape in 0usize..10) {
-        let api = api(500, body_with(&text, shape));
+    fn the_sentence_of_a_server_is_shown_once_on_one_line(
+        text in sentence(),
+        label in label(),
+        shape in 0usize..14,
+        status in prop::sample::select(vec![200, 401, 403, 404, 418, 429, 500]),
+    ) {
+        let api = api(status, body_with(&text, &label, shape));
         let stderr = run(&mut ask(&api.url())).stderr;
-        let expected = format!("error: the service failed (HTTP 500): {text}\n");
-        prop_assert_eq!(without_place(&stderr), expected);
+        // The full stop may be left out.
+        let shown = text.trim_end_matches('.');
+        let first_line = stderr.lines().next().unwrap();
+        let place = format!(" (HTTP {status}): {shown}");
+        prop_assert!(first_line.contains(&place), "{}", stderr);
+        prop_assert_eq!(stderr.matches(shown).count(), 1, "{}", stderr);
+        prop_assert!(stderr.lines().count() <= 2, "{}", stderr);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use assert_cmd::Command;
 
+use crate::common::messages::OUT_OF_DATE;
 use crate::common::server::{DeadPort, Server, close_after_client, read_head, reset_on_close};
 use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, proxy, run, tls};
 
@@ -98,6 +99,26 @@ fn a_rate_limit_is_reported_without_waiting() {
             .stdout("");
         server.expect_one_request();
     }
+}
+
+#[test]
+fn a_rate_limit_keeps_the_text_of_the_server_under_a_time_limit_shorter_than_the_wait() {
+    // A run that slept would be ended by its time limit, before or after it had read the text.
+    let body = r#"{"error": "Rate limit exceeded", "retry_after": 60}"#;
+    let server = Server::sending(format!(
+        "HTTP/1.1 429 Slow down\r\nRetry-After: 60\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let mut command = ask(&server.url());
+    let run = run(command.args(["-v", "--timeout", "2"]));
+    assert_eq!(run.code, Some(6), "{}", run.stderr);
+    let error = run.stderr.lines().last().unwrap();
+    assert!(
+        error.starts_with("error: rate limited (HTTP 429): Rate limit exceeded; try again in 60 s"),
+        "{error}"
+    );
+    assert_eq!(run.stderr.matches("* GET ").count(), 1, "{}", run.stderr);
+    server.expect_one_request();
 }
 
 #[test]
@@ -270,6 +291,7 @@ fn what_may_come_from_a_wrong_url_hints_at_it() {
             "not JSON",
             "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome",
         ),
+        ("not HTTP", "SSH-2.0-OpenSSH_9.2p1\r\n"),
     ] {
         let server = Server::sending(reply);
         let url = format!("{}/v2", server.url());
@@ -320,7 +342,7 @@ fn the_default_url_is_not_hinted_at() {
         4,
         "not_found",
         "no credit information found (HTTP 404)",
-        None,
+        Some(OUT_OF_DATE),
     );
 }
 
@@ -362,6 +384,24 @@ fn a_key_in_the_path_of_the_url_is_not_shown() {
             "{stderr}"
         );
         assert!(!stderr.contains(key), "{stderr}");
+    }
+}
+
+#[test]
+fn a_key_in_the_path_of_the_url_is_not_shown_in_an_error() {
+    const REDIRECT: &str = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>";
+    const FAILURE: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
+    for key in [KEY, KEY_WITHOUT_PREFIX] {
+        for reply in [NOT_FOUND, REDIRECT, PAGE, FAILURE] {
+            let server = Server::sending(reply);
+            let url = server.url();
+            let mut command = ask(&format!("{url}/{key}"));
+            let stderr = run(command.env("CLADO_API_KEY", key)).stderr;
+            let place = format!("the request went to {url}/(redacted)/api/credits");
+            assert!(stderr.contains(&place), "{stderr}");
+            assert!(!stderr.contains(key), "{stderr}");
+        }
     }
 }
 

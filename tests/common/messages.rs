@@ -11,6 +11,19 @@ pub const SAVE_AS_ASCII: &str =
 /// The hint where there is more than the key.
 pub const KEY_ALONE: &str = "only the key itself belongs there, on one line";
 
+/// The hint for HTTP 5xx, unless the reply says when to try again.
+pub const TRY_LATER: &str = "the fault is on the server's side; try again later";
+
+/// The hint for HTTP 404 from the default URL.
+pub const OUT_OF_DATE: &str =
+    "if your account's page shows credits, clado-credits may be out of date";
+
+/// The hint for a reply that something else than the API may have sent, where the test has named the server with
+/// `CLADO_API_URL`.
+pub fn check_url(base_url: &str) -> String {
+    format!("check CLADO_API_URL; the request went to {base_url}/api/credits")
+}
+
 /// What is said about a balance below the minimum.
 pub fn below_minimum(credits: i64, minimum: u64) -> String {
     let noun = if credits == 1 { "credit" } else { "credits" };

@@ -41,6 +41,17 @@ fn the_table_shows_the_date_in_utc_and_its_age() {
 }
 
 #[test]
+fn the_date_is_in_utc_whatever_the_time_zone() {
+    let body = r#"{"credits": 5, "last_topup_at": "2031-01-15T10:30:00+02:00"}"#;
+    let api = api(200, body);
+    for zone in ["JST-9", "Asia/Tokyo", "America/New_York"] {
+        let run = run(ask(&api.url()).env("TZ", zone));
+        let expected = "Credits      5\nLast top-up  2031-01-15 08:30 UTC\n";
+        assert_eq!(run.stdout, expected, "{zone}");
+    }
+}
+
+#[test]
 fn a_date_in_the_future_has_no_age() {
     let then = utc_now().checked_add(2.days()).unwrap();
     let sent = then.strftime("\"%Y-%m-%dT%H:%M:%SZ\"").to_string();
@@ -287,6 +298,9 @@ fn on_a_terminal_the_table_is_coloured_unless_the_environment_or_the_flag_forbid
     let api = api(200, r#"{"credits": 5}"#);
     for (flags, variables, expected) in [
         ("", &[("TERM", "xterm")][..], BOLD),
+        // Standard output decides, wherever standard error goes to.
+        ("2>/dev/null", &[("TERM", "xterm")], BOLD),
+        ("| cat", &[("TERM", "xterm")], PLAIN),
         ("", &[("TERM", "xterm"), ("NO_COLOR", "")], BOLD),
         ("", &[("TERM", "xterm"), ("NO_COLOR", "1")], PLAIN),
         ("", &[("TERM", "dumb")], PLAIN),

@@ -165,6 +165,12 @@ pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value 
     let mut report: Value =
         serde_json::from_str(&run.stderr).unwrap_or_else(|_| panic!("{}", run.stderr));
     let mut error = report["error"].take();
+    // For the other kinds it depends on what has failed, and the test has to say it.
+    match kind {
+        "rate_limited" | "server_error" | "timeout" => assert_eq!(error["retryable"], true),
+        "network" | "tls" | "local" => {}
+        _ => assert_eq!(error["retryable"], false, "{error}"),
+    }
     error["message"] = without_place(error["message"].as_str().unwrap()).into();
     assert_eq!(
         (error["kind"].as_str(), error["exit_code"].as_i64()),

@@ -302,7 +302,7 @@ fn server_error(config: &Config, key: &Key, status: u16, body: &[u8]) -> Error {
         300..=399 => url_hint(config),
         401 | 403 => Some(key.rejection_hint(&config.key)),
         404 => url_hint(config).or(Some(
-            "if your account's page shows credits, clado-credits may be out of date".into(),
+            "check that the key belongs to the right account".into(),
         )),
         _ => None,
     };

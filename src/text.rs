@@ -76,13 +76,32 @@ fn repeats(text: &str, keys: &[String]) -> bool {
         let length = REFUSED_PART.min(key.len());
         let parts = parts(key, length);
         for text in [text, &unescaped] {
-            let mut places = text.as_bytes().windows(length);
-            if places.any(|place| parts.contains(place)) {
+            if has_part(text, &parts, length) {
                 return true;
             }
         }
     }
     false
+}
+
+/// Whether one of the `parts`, which have this `length`, is in `text`.
+fn has_part(text: &str, parts: &HashSet<&[u8]>, length: usize) -> bool {
+    // The two bytes that parts start with. With them, the set is asked for few of the places in a text.
+    let mut starts = vec![false; 1 << 16];
+    for part in parts {
+        starts[first_two(part)] = true;
+    }
+    for place in text.as_bytes().windows(length) {
+        if starts[first_two(place)] && parts.contains(place) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The first two bytes as a number; parts are longer.
+fn first_two(part: &[u8]) -> usize {
+    usize::from(part[0]) << 8 | usize::from(part[1])
 }
 
 /// Every part of a key that has this length. With a set, the time to look for all of them does not grow with the key.

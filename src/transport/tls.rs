@@ -99,7 +99,7 @@ fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>> {
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
         .context("the TLS versions do not fit the cipher suites")?;
     let builder = match trust {
-        Trust::Roots { roots, .. } => builder.with_root_certificates(roots.clone()),
+        Trust::Roots { roots, .. } => builder.with_root_certificates(Arc::clone(roots)),
         #[cfg(any(windows, target_vendor = "apple"))]
         Trust::System => {
             use rustls_platform_verifier::BuilderVerifierExt;

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::PAD;
@@ -31,7 +32,7 @@ pub enum Trust {
     /// Those that were read.
     Roots {
         /// The certificates.
-        roots: RootCertStore,
+        roots: Arc<RootCertStore>,
         /// The directories of the store that were not read yet.
         unread: Vec<PathBuf>,
     },
@@ -64,7 +65,7 @@ impl Trust {
                 }
             }
             return Ok(Trust::Roots {
-                roots,
+                roots: Arc::new(roots),
                 unread: trusted.directories.clone(),
             });
         }
@@ -85,7 +86,7 @@ impl Trust {
         match first_error {
             Some(error) if roots.is_empty() => Err(error),
             _ => Ok(Trust::Roots {
-                roots,
+                roots: Arc::new(roots),
                 unread: Vec::new(),
             }),
         }
@@ -104,7 +105,7 @@ impl Trust {
         } else {
             Some("SSL_CERT_DIR")
         };
-        let mut roots = roots.clone();
+        let mut roots = RootCertStore::clone(roots);
         let before = roots.len();
         let mut seen = HashSet::new();
         for directory in unread {
@@ -119,7 +120,7 @@ impl Trust {
             return None;
         }
         Some(Trust::Roots {
-            roots,
+            roots: Arc::new(roots),
             unread: Vec::new(),
         })
     }
@@ -143,7 +144,7 @@ fn load_system(check: &Check) -> Result<Trust> {
             Ok(added) => {
                 note_added(check, added, &name_of(bundle, None));
                 return Ok(Trust::Roots {
-                    roots,
+                    roots: Arc::new(roots),
                     unread: found.cert_dir,
                 });
             }
@@ -162,7 +163,7 @@ fn load_system(check: &Check) -> Result<Trust> {
     }
     if !roots.is_empty() {
         return Ok(Trust::Roots {
-            roots,
+            roots: Arc::new(roots),
             unread: Vec::new(),
         });
     }

@@ -15,8 +15,7 @@ pub const KEY_ALONE: &str = "only the key itself belongs there, on one line";
 pub const TRY_LATER: &str = "the fault is on the server's side; try again later";
 
 /// The hint for HTTP 404 from the default URL.
-pub const OUT_OF_DATE: &str =
-    "if your account's page shows credits, clado-credits may be out of date";
+pub const OUT_OF_DATE: &str = "check that the key belongs to the right account";
 
 /// The hint for a reply that something else than the API may have sent, where the test has named the server with
 /// `CLADO_API_URL`.

@@ -86,22 +86,31 @@ fn repeats(text: &str, keys: &[String]) -> bool {
 
 /// Whether one of the `parts`, which have this `length`, is in `text`.
 fn has_part(text: &str, parts: &HashSet<&[u8]>, length: usize) -> bool {
-    // The two bytes that parts start with. With them, the set is asked for few of the places in a text.
-    let mut starts = vec![false; 1 << 16];
+    // How parts start. With it, the set is asked for few of the places in a text.
+    let mut starts = [false; START_VALUES];
     for part in parts {
-        starts[first_two(part)] = true;
+        starts[start_value(part[0], part[1])] = true;
     }
-    for place in text.as_bytes().windows(length) {
-        if starts[first_two(place)] && parts.contains(place) {
+    let text = text.as_bytes();
+    let mut previous = text.first().copied().unwrap_or(0);
+    for (place, &byte) in text.iter().enumerate().skip(1) {
+        if starts[start_value(previous, byte)]
+            && let Some(part) = text.get(place - 1..place - 1 + length)
+            && parts.contains(part)
+        {
             return true;
         }
+        previous = byte;
     }
     false
 }
 
-/// The first two bytes as a number; parts are longer.
-fn first_two(part: &[u8]) -> usize {
-    usize::from(part[0]) << 8 | usize::from(part[1])
+/// How many values [`start_value`] has.
+const START_VALUES: usize = 1 << 12;
+
+/// A number for two bytes; few pairs of letters share one.
+fn start_value(first: u8, second: u8) -> usize {
+    (usize::from(first) << 5 ^ usize::from(second)) % START_VALUES
 }
 
 /// Every part of a key that has this length. With a set, the time to look for all of them does not grow with the key.

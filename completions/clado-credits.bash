@@ -7,6 +7,10 @@ _clado__credits() {
         cur="${COMP_WORDS[COMP_CWORD]}"
     fi
     prev="$3"
+    # `--color=a` comes as three words.
+    if [[ "${prev}" == "=" ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-2]}"
+    fi
     cmd=""
     opts=""
 

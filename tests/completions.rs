@@ -19,9 +19,11 @@ const SCRIPTS: [(&str, &str); 5] = [
 ];
 
 /// What is typed after the name of the program, and what the tab key makes of it in a directory with `some-file`.
-const COMPLETED: [(&str, &str); 10] = [
+const COMPLETED: [(&str, &str); 12] = [
     ("--js", "--json"),
     ("--color al", "--color always"),
+    ("--color=al", "--color=always"),
+    ("--api-key-file=some-f", "--api-key-file=some-file"),
     ("--api-key-file some-f", "--api-key-file some-file"),
     ("some-f", "some-f"),
     ("--json some-f", "--json some-f"),

@@ -2,7 +2,13 @@
 //!
 //! The lists here are what is promised to scripts. A change of one is a breaking change.
 
-use crate::common::{clado, run};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::common::server::{DeadPort, Server};
+use crate::common::tls::{self, Authority};
+use crate::common::{BALANCE, api, ask, clado, run};
 
 const FLAGS: [&str; 13] = [
     "--json",
@@ -132,12 +138,173 @@ fn an_exit_code_has_the_same_meaning_in_every_document() {
     expect_in_every_document(&exit_codes.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-#[test]
-fn the_help_lists_no_other_kinds() {
+/// The lines of the help below `headline`, up to a blank line.
+fn section(headline: &str) -> Vec<String> {
     let help = help();
-    let (_, kinds) = help
-        .split_once("\nJSON errors (--json): kind, exit code, meaning\n")
-        .unwrap();
-    let kinds: Vec<&str> = kinds.lines().take_while(|line| !line.is_empty()).collect();
-    assert_eq!(kinds.len(), KINDS.len(), "{kinds:?}");
+    let (_, rest) = help.split_once(headline).unwrap();
+    let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
+/// The words of a text that start with `--`.
+fn flags_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '-');
+    words.filter(|word| word.starts_with("--")).collect()
+}
+
+#[test]
+fn the_short_help_has_the_listed_flags_and_no_others() {
+    let help = run(clado().arg("-h")).stdout;
+    let (_, options) = help.split_once("Options:").unwrap();
+    let mut flags = BTreeSet::new();
+    for line in options.lines().filter(|line| line.starts_with("  -")) {
+        let flag = flags_in(line).into_iter().find(|flag| FLAGS.contains(flag));
+        flags.insert(flag.unwrap_or_else(|| panic!("a flag is not listed here: {line}")));
+    }
+    assert_eq!(flags, BTreeSet::from(FLAGS));
+}
+
+#[test]
+fn the_help_has_the_listed_variables_and_no_others() {
+    let mut variables = Vec::new();
+    for line in section("\nEnvironment:") {
+        let (variable, _) = line.split_once("  ").unwrap();
+        variables.push(variable.to_owned());
+    }
+    assert_eq!(variables, VARIABLES);
+}
+
+#[test]
+fn the_help_has_the_listed_kinds_with_their_codes_and_no_others() {
+    let mut kinds = Vec::new();
+    for line in section("\nJSON errors (--json): kind, exit code, meaning") {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        kinds.push(format!("{} {}", words[0], words[1]));
+    }
+    assert_eq!(kinds, KINDS);
+}
+
+#[test]
+fn the_columns_of_the_help_line_up() {
+    for headline in [
+        "\nJSON errors (--json): kind, exit code, meaning",
+        "\nEnvironment:",
+    ] {
+        let mut columns = BTreeSet::new();
+        for line in section(headline) {
+            let end_of_name = line.find("  ").unwrap();
+            let gap = line[end_of_name..].len() - line[end_of_name..].trim_start().len();
+            columns.insert(end_of_name + gap);
+        }
+        assert_eq!(columns.len(), 1, "{headline}: {columns:?}");
+    }
+}
+
+#[test]
+fn every_flag_and_every_variable_has_a_test_of_its_own() {
+    let mut tests = String::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        // These only list them.
+        let is_list = ["docs.rs", "generated.rs", "completions.rs"]
+            .iter()
+            .any(|name| path.ends_with(name));
+        if path.extension().is_some_and(|extension| extension == "rs") && !is_list {
+            tests += &fs::read_to_string(path).unwrap();
+        }
+    }
+    for name in FLAGS.iter().chain(&VARIABLES) {
+        let quoted = [
+            format!("\"{name}\""),
+            format!("\"{name}="),
+            format!("{name} "),
+        ];
+        let has_test = quoted.iter().any(|text| tests.contains(text.as_str()));
+        assert!(has_test, "no test uses {name}");
+    }
+}
+
+/// A way to make the program fail.
+struct Failure {
+    kind: &'static str,
+    command: assert_cmd::Command,
+}
+
+/// A failure of each kind.
+fn failures() -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let mut add = |kind, command| failures.push(Failure { kind, command });
+    let balance = api(200, BALANCE);
+    let url = balance.url();
+    let mut command = ask(&url);
+    command.args(["--min", "248"]);
+    add("below_minimum", command);
+    add("usage", ask("ftp://host"));
+    add("no_api_key", clado());
+    for (kind, status) in [
+        ("unauthorized", 401),
+        ("not_found", 404),
+        ("server_error", 500),
+        ("rate_limited", 429),
+        ("unexpected_reply", 418),
+    ] {
+        let server = api(status, "");
+        add(kind, ask(&server.url()));
+        // The server answers for as long as the test runs.
+        std::mem::forget(server);
+    }
+    let silent = Server::silent();
+    let mut command = ask(&silent.url());
+    command.args(["--timeout", "0.5"]);
+    add("timeout", command);
+    std::mem::forget(silent);
+    let port = DeadPort::new();
+    add("network", ask(&format!("http://{}", port.address)));
+    std::mem::forget(port);
+    let server = tls::api(tls::config(Authority::new().good()));
+    let trusted = Authority::named("Another company").file();
+    let mut command = ask(&format!("https://{}", tls::name(&server)));
+    command.env("SSL_CERT_FILE", trusted.path());
+    add("tls", command);
+    std::mem::forget((server, trusted, balance));
+    failures
+}
+
+#[test]
+fn every_kind_can_be_provoked_and_has_its_exit_code() {
+    let mut provoked = Vec::new();
+    for mut failure in failures() {
+        let run = run(failure.command.arg("--json"));
+        let report: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
+        let kind = report["error"]["kind"].as_str().unwrap();
+        assert_eq!(kind, failure.kind);
+        assert_eq!(
+            report["error"]["exit_code"].as_i64(),
+            run.code.map(i64::from)
+        );
+        provoked.push(format!("{kind} {}", run.code.unwrap()));
+    }
+    // This one needs a full disk; tests/streams.rs has it.
+    provoked.push("local 9".to_owned());
+    let provoked: BTreeSet<&str> = provoked.iter().map(String::as_str).collect();
+    assert_eq!(provoked, BTreeSet::from(KINDS));
+    let codes: BTreeSet<char> = provoked
+        .iter()
+        .filter_map(|kind| kind.chars().last())
+        .collect();
+    let expected: BTreeSet<char> = EXIT_CODES[1..]
+        .iter()
+        .filter_map(|code| code.chars().next())
+        .collect();
+    assert_eq!(codes, expected);
+}
+
+#[test]
+fn limits_in_the_documents_are_those_of_the_program() {
+    let head = clado_credits::transport::MAX_HEAD;
+    let body = usize::try_from(clado_credits::client::MAX_BODY).unwrap();
+    assert_eq!(head, body);
+    let limit = format!("{} KiB of head", head / 1024);
+    let man = &documents()[2].1;
+    assert!(man.contains(&limit), "the man page lacks: {limit}");
 }

@@ -27,10 +27,29 @@ fn the_completion_scripts_are_as_the_definition_makes_them() {
         // There are no positional arguments: without these changes fish and bash offer file names for them.
         let script = match shell {
             Shell::Fish => format!("complete -c clado-credits -f\n{script}"),
-            _ => script.replace(" -o bashdefault -o default", ""),
+            Shell::Bash => {
+                completing_after_equals_sign(&script).replace(" -o bashdefault -o default", "")
+            }
+            _ => script,
         };
         check_or_repair(&format!("completions/{name}"), &script);
     }
+}
+
+/// Bash splits words at an equals sign, and the script as clap makes it does not look behind that.
+fn completing_after_equals_sign(script: &str) -> String {
+    let previous_word = "    prev=\"$3\"\n";
+    assert!(script.contains(previous_word));
+    let behind_equals_sign = "    \
+    # `--color=a` comes as three words.
+    if [[ \"${prev}\" == \"=\" ]]; then
+        prev=\"${COMP_WORDS[COMP_CWORD-2]}\"
+    fi
+";
+    script.replace(
+        previous_word,
+        &format!("{previous_word}{behind_equals_sign}"),
+    )
 }
 
 #[test]
@@ -156,11 +175,16 @@ fn man_page() -> String {
     })
 }
 
-/// Sets the lines of a table as a list.
+/// Sets the lines of a table as a list whose terms have a column that is wide enough for the longest.
 fn list(page: &mut Roff, lines: &str) {
-    for line in lines.lines() {
-        let (term, text) = line.trim().split_once("  ").unwrap();
-        page.control("TP", []);
+    let rows: Vec<(&str, &str)> = lines
+        .lines()
+        .map(|line| line.trim().split_once("  ").unwrap())
+        .collect();
+    let longest = rows.iter().map(|(term, _)| term.len()).max().unwrap();
+    let width = (longest + 2).to_string();
+    for (term, text) in rows {
+        page.control("TP", [width.as_str()]);
         page.text([bold(term)]);
         page.text([roman(text.trim())]);
     }
@@ -202,23 +226,31 @@ const NETWORK: &[&str] = &[
     "A redirect is not followed, because the key belongs to one host.",
 ];
 
+/// Each has a test in tests/ under its words, or is a property of a library: rustls and webpki (certificates, TLS),
+/// httparse and ureq (HTTP), the standard library's runtime (a closed standard output).
 const DIFFERENCES: &[&str] = &[
-    "No NTLM, Negotiate or Digest authentication at a proxy; a SOCKS4 proxy with a password is an error.",
-    "No certificates that have only a common name, are CA:TRUE, are signed with SHA-1, or have an RSA key of less than \
-     2048 bits; no TRUSTED CERTIFICATE blocks.",
-    "TLS 1.2 and 1.3, with ECDHE only; no client certificates; no HTTP/2.",
-    "Host names in ASCII only (xn--...).",
-    "At most 64 KiB of head, 128 header lines and 64 KiB of body are read.",
-    "No chunked bodies in replies of HTTP/1.0.",
-    "Refused as invalid: 100 Continue with header lines, folded header lines, chunk sizes of more than 20 bytes with \
-     their extension, and different lengths in one head.",
-    "In proxy variables a path is an error, and blanks around the value are not; NO_PROXY also takes *.domain.",
-    "In a proxy's answer to CONNECT only the status line has to be right; curl stops at a line without a colon.",
+    "Proxies: no NTLM, Negotiate or Digest authentication; a SOCKS4 proxy with a password is an error. In proxy \
+     variables a path is an error, and blanks around the value are not; NO_PROXY also takes *.domain. In a proxy's \
+     answer to CONNECT only the status line has to be right; curl stops at a line without a colon.",
+    "TLS: versions 1.2 and 1.3, with ECDHE only; no client certificates; no HTTP/2.",
+    "Keys and signatures: none in P-521, Ed448, RSASSA-PSS keys, P-256 with SHA-512, SHA-224 or SHA-1, and no RSA key of \
+     less than 2048 bits.",
+    "Certificates: refused where they have only a common name, are CA:TRUE, or have critical certificate policies, \
+     policy constraints or constraints on directory names; chains of more than six intermediate certificates are \
+     refused. A server's certificate alone in SSL_CERT_FILE does not vouch for itself unless it is self-signed. There are no TRUSTED \
+     CERTIFICATE blocks. A trusted certificate may have expired or be no CA's. On Linux no revocation is checked.",
+    "Host names: in ASCII only (xn--...), and no label that begins or ends in a hyphen; no zones in IPv6 addresses. \
+     localhost and names below it are 127.0.0.1 and ::1.",
+    "Replies: at most 64 KiB of head, 128 header lines and 64 KiB of body are read. No chunked bodies in replies of \
+     HTTP/1.0. Refused as invalid: 100 Continue with header lines, folded header lines, blanks before the colon of a \
+     header line and other odd header lines, chunk sizes of more than 20 bytes with their extension, chunk lines that end in LF alone, transfer \
+     codings other than chunked, and different lengths in one head.",
+    "Output: a standard output that is closed (>&-) counts as /dev/null.",
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
     (
-        "Show the balance, with the key from CLADO_API_KEY:",
+        "Show the balance, with the key from CLADO_API_KEY or from the file that CLADO_API_KEY_FILE names:",
         "clado-credits",
     ),
     (

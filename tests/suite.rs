@@ -5,7 +5,6 @@
     clippy::expect_used,
     reason = "a test that fails may panic"
 )]
-#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod common;
 

@@ -7,6 +7,7 @@ pub mod proxy;
 pub mod server;
 pub mod tls;
 
+use std::io::Write;
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -213,18 +214,27 @@ pub fn on_terminal(url: &str, arguments: &str) -> Command {
 
 /// Whether a test can go on. Where the machine lacks what it needs, the test says so and is skipped; with
 /// `CLADO_TESTS_SKIP_NOTHING` set, as in `.ci/run`, that is a failure.
+#[track_caller]
 pub fn is_available(what: &str, is_there: bool) -> bool {
     if !is_there {
-        assert!(
-            std::env::var_os("CLADO_TESTS_SKIP_NOTHING").is_none(),
-            "{what} is missing"
-        );
-        eprintln!("skipped: {what} is missing");
+        skip(&format!("{what} is missing"));
     }
     is_there
 }
 
+/// Says that a test is skipped, or fails where no test may be.
+#[track_caller]
+fn skip(reason: &str) {
+    let may_skip = std::env::var_os("CLADO_TESTS_SKIP_NOTHING").is_none();
+    assert!(may_skip, "{reason}");
+    let place = std::panic::Location::caller();
+    // Not with `eprintln!`: what passing tests print with it is not shown.
+    let line = format!("skipped: {} ({}:{})\n", reason, place.file(), place.line());
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// [`is_available`] for a program on the search path.
+#[track_caller]
 pub fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     is_available(
@@ -234,14 +244,16 @@ pub fn has_program(name: &str) -> bool {
 }
 
 /// [`is_available`] for the loopback address of IPv6.
+#[track_caller]
 pub fn has_ipv6() -> bool {
     is_available("IPv6", std::net::TcpListener::bind("[::1]:0").is_ok())
 }
 
 /// `program`, which sees `replacement` in the place of the file or directory `path`; everything else sees no change.
-/// Linux can do this without root (user and mount namespaces), but many containers do not allow it. Then this is
-/// `None`, and never a failure.
+/// Linux can do this without root (user and mount namespaces), but many containers do not allow it. Then the test is
+/// skipped, and this is `None`.
 #[cfg(target_os = "linux")]
+#[track_caller]
 pub fn replacing(path: &str, replacement: &std::path::Path, program: &Command) -> Option<Command> {
     let own_mounts = |command: &mut Command| {
         let script = r#"mount --bind "$0" "$1" && shift && exec "$@""#;
@@ -257,7 +269,7 @@ pub fn replacing(path: &str, replacement: &std::path::Path, program: &Command) -
         .output()
         .is_ok_and(|run| run.status.success())
     {
-        eprintln!("skipped: this user can't replace {path} for a program");
+        skip(&format!("this user can't replace {path} for a program"));
         return None;
     }
     let mut command = within("unshare", program);

@@ -203,15 +203,17 @@ fn usage_error(mut error: clap::Error) -> String {
 
 /// Completes a help text that clap has made, short or long.
 ///
-/// clap leaves room for a short form before each option. Most have none, so all options move four columns to the left.
+/// clap indents long options by six columns, to leave room for a short form that most do not have. Here they are
+/// indented by two. A line with a short form keeps its place, and loses four of the blanks before its text, so that
+/// all texts stay in one column.
 pub fn format_help(help: &str) -> String {
     let help = help.replace(TABLES_PLACEHOLDER, &long_help_tables());
     let mut formatted = String::new();
     for line in help.lines() {
-        // Both lengths put the option into the third column, and its text into the same one as before.
         let line = if let Some(option) = line.strip_prefix("      --") {
             format!("  --{option}")
         } else if line.starts_with("  -") {
+            // The first four blanks in a row are those before the text.
             line.replacen("    ", "", 1)
         } else {
             line.to_owned()

@@ -73,7 +73,7 @@ pub fn fetch(check: &Arc<Check>) -> Result<Reply> {
     if status == 200 {
         balance(check, &head, body)
     } else {
-        Err(refusal(check, &key, &head, body))
+        Err(other_status(check, &key, &head, body))
     }
 }
 
@@ -220,7 +220,7 @@ fn is_unencoded(coding: &str) -> bool {
 }
 
 /// The error for any status but 200.
-fn refusal(check: &Check, key: &Key, head: &Parts, mut body: Body) -> Error {
+fn other_status(check: &Check, key: &Key, head: &Parts, mut body: Body) -> Error {
     let config = &check.config;
     // The status is what counts: a body that can't be read in time costs only the server's message.
     check.set_error_at_deadline(status_error(config, key, head, &[]));
@@ -239,7 +239,7 @@ fn status_error(config: &Config, key: &Key, head: &Parts, body: &[u8]) -> Error 
         Some(target) if head.status.is_redirection() => redirect_error(config, status, target),
         // The API sends JSON. A page comes from something in front of it: a firewall, a login, another server.
         _ if reply::is_web_page(body) => web_page_error(config, status),
-        _ => server_error(config, key, status, body),
+        _ => api_error(config, key, status, body),
     };
     error.status = Some(status);
     if matches!(status, 429 | 503) {
@@ -292,7 +292,7 @@ fn web_page_error(config: &Config, status: u16) -> Error {
 }
 
 /// An error with the server's own message.
-fn server_error(config: &Config, key: &Key, status: u16, body: &[u8]) -> Error {
+fn api_error(config: &Config, key: &Key, status: u16, body: &[u8]) -> Error {
     let kind = kind_of_status(status);
     let mut message = shown!("{} (HTTP {})", headline(kind), status);
     if let Some(text) = reply::message(body) {
@@ -322,8 +322,8 @@ fn headline(kind: Kind) -> &'static str {
 
 /// Adds the time to wait, if the server names one.
 fn with_wait(mut error: Error, head: &Parts, body: &[u8]) -> Error {
-    let header = header(head, RETRY_AFTER);
-    error.retry_after = reply::retry_after(body, header.as_deref(), SystemTime::now());
+    let sent = header(head, RETRY_AFTER);
+    error.retry_after = reply::retry_after(body, sent.as_deref(), SystemTime::now());
     if let Some(seconds) = error.retry_after {
         let clause = shown!("try again in {}", duration(seconds));
         error.message = error.message.with_clause(clause);

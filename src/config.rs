@@ -74,7 +74,7 @@ impl Config {
         let format = format(&args);
         let color = use_color(args.color);
         let base_url = base_url(args.api_url);
-        let endpoint = base_url.parse()?;
+        let endpoint = base_url.endpoint()?;
         let server_name = Shown::new(endpoint.authority());
         let Some(key) = key_source(args.api_key, args.api_key_file) else {
             return Err(no_api_key());
@@ -175,7 +175,7 @@ struct BaseUrl {
 }
 
 impl BaseUrl {
-    fn parse(&self) -> Result<Endpoint> {
+    fn endpoint(&self) -> Result<Endpoint> {
         let parsed = match self.value.to_str() {
             Some(url) => Endpoint::parse(url),
             None => Err("it is not UTF-8"),

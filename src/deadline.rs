@@ -66,7 +66,7 @@ impl Check {
         *self.lock() = error;
     }
 
-    /// Writes a line of `--verbose` to standard error.
+    /// Writes a line of `--verbose` to standard error. A reader that has stopped is waited for, as with all output.
     pub fn note(&self, line: Shown) {
         let _lock = self.lock();
         if self.config.verbose {

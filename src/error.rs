@@ -240,7 +240,8 @@ pub struct Error {
     pub minimum: Option<u64>,
     /// Whether another try later may succeed.
     pub retryable: bool,
-    /// Whether the error is about an issuer that another certificate of the store may be. Not reported.
+    /// Whether certificates that were not read yet may make the handshake succeed; `connect.rs` reads them then. Not
+    /// reported.
     pub more_certificates_may_help: bool,
 }
 
@@ -308,7 +309,9 @@ impl Error {
 
     /// Adds what the user can do about it, if there is anything.
     pub fn with_hint_if(mut self, hint: Option<Shown>) -> Error {
-        self.hint = hint;
+        if hint.is_some() {
+            self.hint = hint;
+        }
         self
     }
 

@@ -223,15 +223,15 @@ impl Problem {
 
     /// What the user can do about it, which depends on where the key is.
     fn hint(self, source: &Source) -> Option<&'static str> {
-        let is_variable = matches!(source, Source::Value(..));
+        let is_value = matches!(source, Source::Value(..));
         match self {
             Problem::Blank if matches!(source, Source::Stdin) => {
                 Some("the command before the pipe printed nothing")
             }
             Problem::Blank | Problem::TooLong => None,
             Problem::BadCharacter(BadCharacter::TypographicQuotes, _) => Some("remove the quotes"),
-            // A variable is not saved in an encoding, and has no lines that could be left out.
-            Problem::BadCharacter(_, _) if is_variable => None,
+            // A flag or a variable is not saved in an encoding, and has no lines that could be left out.
+            Problem::BadCharacter(_, _) if is_value => None,
             Problem::BadCharacter(BadCharacter::LineBreak, _) => {
                 Some("only the key itself belongs there, on one line")
             }

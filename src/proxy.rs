@@ -1,6 +1,6 @@
 //! Which proxy the environment names, and whether it is used for this host.
 //!
-//! As curl reads it (<https://curl.se/docs/manpage.html#ENVIRONMENT>), with one difference: a value that can't be
+//! As curl reads it (<https://curl.se/docs/manpage.html#ENVIRONMENT>), with the differences that the man page lists. The main one: a value that can't be
 //! understood is an error here, never a direct connection that nobody asked for. The environment is passed in.
 
 use std::ffi::OsString;
@@ -272,6 +272,18 @@ fn parse(value: &str) -> Result<Parsed, &'static str> {
 }
 
 impl Protocol {
+    /// The scheme of its URLs.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+            Protocol::Socks4 => "socks4",
+            Protocol::Socks4a => "socks4a",
+            Protocol::Socks5 => "socks5",
+            Protocol::Socks5h => "socks5h",
+        }
+    }
+
     fn of_scheme(scheme: &str) -> Option<Protocol> {
         match scheme {
             "http" => Some(Protocol::Http),

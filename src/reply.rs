@@ -201,8 +201,8 @@ fn decode(body: &[u8]) -> Option<Cow<'_, str>> {
         Err(error) => error,
     };
     let valid = &body[..error.valid_up_to()];
-    // Where a body is cut, a character of UTF-8 may be cut in two. Without another one before it, it is more likely
-    // that the last character is one of Latin-1.
+    // A body that ends inside a character of UTF-8 was cut, if it has other non-ASCII characters. Otherwise its last
+    // byte is more likely a letter in Latin-1.
     if error.error_len().is_none() && !valid.is_ascii() {
         return Some(String::from_utf8_lossy(valid));
     }
@@ -295,7 +295,8 @@ fn is_label(message: &str) -> bool {
 pub fn is_web_page(body: &[u8]) -> bool {
     let body = without_byte_order_mark(body);
     // JSON may quote a page.
-    has_web_page(body) && !body.trim_ascii_start().starts_with(b"{")
+    let start = body.trim_ascii_start().first();
+    has_web_page(body) && !matches!(start, Some(b'{' | b'[' | b'"'))
 }
 
 fn has_web_page(text: &[u8]) -> bool {

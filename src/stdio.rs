@@ -30,7 +30,7 @@ pub fn write_stdout(bytes: &[u8]) -> Result<()> {
 
 /// Writes `text` to standard error. A failure is ignored; the exit code still says what happened.
 pub fn write_stderr(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = write_patiently(io::stderr(), text.as_bytes());
 }
 
 fn try_write_stdout(bytes: &[u8]) -> io::Result<()> {
@@ -58,12 +58,14 @@ fn stdout_as_file() -> io::Result<File> {
     Ok(File::from(owned))
 }
 
-/// Writes to a regular file: all of `bytes` or nothing, as a part of a number must not stay there.
+/// Writes to a regular file: all of `bytes` or nothing, as a part of a number must not stay there. Only if another
+/// process appends at the same moment, the part stays.
 fn write_whole(mut file: File, bytes: &[u8]) -> io::Result<()> {
     let written = loop {
         match file.write(bytes) {
+            Ok(written) => break written,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => break result?,
+            Err(error) => return Err(error),
         }
     };
     if written == bytes.len() {
@@ -89,9 +91,9 @@ fn take_back(file: &mut File, written: u64) -> io::Result<()> {
 }
 
 /// Writes to anything else, and waits for a slow reader, also if the descriptor does not block.
-fn write_patiently(mut file: File, mut bytes: &[u8]) -> io::Result<()> {
+fn write_patiently(mut writer: impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match file.write(bytes) {
+        match writer.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -86,7 +86,8 @@ fn repeats(text: &str, keys: &[String]) -> bool {
 
 /// Whether one of the `parts`, which have this `length`, is in `text`.
 fn has_part(text: &str, parts: &HashSet<&[u8]>, length: usize) -> bool {
-    // How parts start. With it, the set is asked for few of the places in a text.
+    // A cheap filter: most places are ruled out by their first two bytes, before the slower look-up in the set. Parts
+    // have more bytes than two.
     let mut starts = [false; START_VALUES];
     for part in parts {
         starts[start_value(part[0], part[1])] = true;
@@ -110,7 +111,7 @@ const START_VALUES: usize = 1 << 12;
 
 /// A number for two bytes; few pairs of letters share one.
 fn start_value(first: u8, second: u8) -> usize {
-    (usize::from(first) << 5 ^ usize::from(second)) % START_VALUES
+    ((usize::from(first) << 5) ^ usize::from(second)) % START_VALUES
 }
 
 /// Every part of a key that has this length. With a set, the time to look for all of them does not grow with the key.
@@ -139,19 +140,24 @@ pub struct Shown(String);
 impl Shown {
     /// Takes text from outside: hides the API key, and escapes control, bidirectional and invisible characters.
     pub fn new(outside: impl AsRef<str>) -> Shown {
-        Shown(escape(&redact(outside.as_ref(), &keys())))
+        let outside = outside.as_ref();
+        let keys = keys();
+        // JSON, as it may stand in a reply, can spell the key with escapes, of which no part could be cut out.
+        if outside.contains('\\') && repeats(&unescape_json(outside), &keys) {
+            return REDACTED.into();
+        }
+        Shown(escape(&redact(outside, &keys)))
     }
 
     /// The same, cut to 200 characters, for text that a server chooses.
     pub fn short(outside: impl AsRef<str>) -> Shown {
         let Shown(text) = Shown::new(outside.as_ref().trim());
-        let Some((cut, _)) = text.char_indices().nth(MAX_SHOWN - 1) else {
-            return Shown(text);
-        };
-        if text[cut..].chars().nth(1).is_none() {
+        if text.chars().count() <= MAX_SHOWN {
             return Shown(text);
         }
-        Shown(format!("{}…", &text[..cut]))
+        let mut cut: String = text.chars().take(MAX_SHOWN - 1).collect();
+        cut.push('…');
+        Shown(cut)
     }
 
     /// The system's description of an I/O error as the end of a sentence, without the error number.

@@ -18,8 +18,7 @@ use crate::common::tls::{self, Authority, accept, ask_trusting, config};
 #[cfg(target_os = "linux")]
 use crate::common::within;
 use crate::common::{
-    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, run,
-    std_command,
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, std_command,
 };
 
 /// Runs with this time limit in seconds, and expects the error for it, with the status if the head of a reply came.
@@ -403,7 +402,7 @@ fn a_thread_that_cannot_be_started_is_a_local_failure_and_not_a_bug() {
     let mut enough: u64 = 4 << 20;
     while enough - too_little > 256 {
         let middle = (too_little + enough) / 2;
-        if run(&mut with_memory(middle)).code == Some(7) {
+        if crate::common::run(&mut with_memory(middle)).code == Some(7) {
             enough = middle;
         } else {
             too_little = middle;

@@ -19,7 +19,7 @@ use super::tls::{Party, Tls};
 use super::{race, tunnel};
 use crate::deadline::Check;
 use crate::endpoint::{is_localhost, unbracketed};
-use crate::error::{Error, Kind, Result};
+use crate::error::{BUG_HINT, Error, Kind, Result};
 use crate::proxy::{Protocol, Proxy, Route, WhyDirect};
 use crate::text::{Shown, shown};
 
@@ -86,8 +86,8 @@ impl Connect {
         tls.connect(connection, &Party::server(config), check)
     }
 
-    /// Opens the connection once more, where the store has directories that were not read yet. Nothing but a handshake
-    /// has been sent before. `error` is what the first try came to.
+    /// Opens the connection once more, where the store has directories that were not read yet. No request has been sent
+    /// before; a proxy is asked a second time. `error` is what the first try came to.
     fn open_with_directories(&self, error: Error) -> Result<Connection> {
         let Some(tls) = &self.tls else {
             return Err(error);
@@ -167,9 +167,10 @@ impl Connect {
         if proxy.protocol == Protocol::Https {
             let name = &proxy.name;
             let Some(tls) = tls else {
-                // The user name and password would go out unencrypted.
+                // Not possible, as plain http never goes through a proxy. The user name and password would go out
+                // unencrypted, so it is an error here too.
                 let message = shown!("{} needs TLS, which plain http does not set up", name);
-                return Err(Error::new(Kind::Local, message));
+                return Err(Error::new(Kind::Local, message).with_hint(BUG_HINT));
             };
             let party = Party::proxy(proxy);
             let failure = shown!("{} did not complete the TLS handshake", name);
@@ -204,16 +205,13 @@ impl Connect {
                 port,
             });
         }
-        let other_scheme = match proxy.protocol {
-            Protocol::Socks4 => "socks4a",
-            Protocol::Socks5 => "socks5h",
-            _ => {
-                return Ok(Target {
-                    host: Host::Name(host.to_owned()),
-                    port,
-                });
-            }
-        };
+        if matches!(proxy.protocol, Protocol::Socks4a | Protocol::Socks5h) {
+            return Ok(Target {
+                host: Host::Name(host.to_owned()),
+                port,
+            });
+        }
+        let other_scheme = if is_version_4 { "socks4a" } else { "socks5h" };
         let name = Shown::new(host);
         let unresolved_name = shown!("{} on this machine, for {}", name, proxy.name);
         let addresses = self.resolve_peer(&Peer {

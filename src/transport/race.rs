@@ -94,7 +94,7 @@ fn start_attempt(address: SocketAddr, attempts: Sender<Attempt>) {
         .spawn(attempt)
         .is_err()
     {
-        // There can't be another thread: this one has to wait.
+        // The system refuses another thread, so the attempt is made on this one.
         let _ = on_this_thread.send(Attempt::make(address));
     }
 }

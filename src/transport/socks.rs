@@ -289,8 +289,9 @@ pub fn no_ipv4_address(check: &Check) -> Error {
 fn login_required(proxy: &Proxy) -> Error {
     let message = shown!("{} requires a user name and password", proxy.name);
     let hint = shown!(
-        "put them into {}: socks5h://user:password@host:port",
-        proxy.variable
+        "put them into {}: {}://user:password@host:port",
+        proxy.variable,
+        proxy.protocol.scheme()
     );
     final_error(message).with_hint(hint)
 }

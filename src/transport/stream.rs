@@ -6,13 +6,12 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
-use ureq::Error;
-use ureq::config::Config;
+use ureq::config::Config as UreqConfig;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
 use super::lost_to_server;
 use crate::deadline::Check;
-use crate::error::{self, Kind};
+use crate::error::{Error, Kind};
 use crate::text::shown;
 
 /// A connection in both directions: TCP, or TLS over it.
@@ -35,7 +34,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(connection: Connection, check: Arc<Check>, is_tls: bool, config: &Config) -> Stream {
+    pub fn new(
+        connection: Connection,
+        check: Arc<Check>,
+        is_tls: bool,
+        config: &UreqConfig,
+    ) -> Stream {
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Stream {
             connection,
@@ -46,16 +50,18 @@ impl Stream {
         }
     }
 
-    /// What is wrong with the first bytes of a server that may want TLS where the URL says http: it closes the
-    /// connection, or sends an alert.
-    fn check_first_input(&self, result: &io::Result<usize>, first_byte: u8) -> Result<(), Error> {
+    /// On plain http: the error when the first read shows that the port is one for TLS, or that there is no reply.
+    fn check_first_read(
+        &self,
+        result: &io::Result<usize>,
+        input: &[u8],
+    ) -> Result<(), ureq::Error> {
         let config = &self.check.config;
-        let name = &config.server_name;
         let mut error = match result {
             Ok(0) => lost_to_server(&ErrorKind::UnexpectedEof.into(), config),
-            Ok(_) if first_byte == TLS_ALERT => {
-                let message = shown!("{} answered in TLS instead of HTTP", name);
-                error::Error::new(Kind::UnexpectedReply, message)
+            Ok(_) if input.first() == Some(&TLS_ALERT) => {
+                let message = shown!("{} answered in TLS instead of HTTP", config.server_name);
+                Error::new(Kind::UnexpectedReply, message)
             }
             Ok(_) => return Ok(()),
             Err(error) => lost_to_server(error, config),
@@ -75,24 +81,26 @@ impl Transport for Stream {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         self.connection
             .write_all(&self.buffers.output()[..amount])?;
         self.connection.flush()?;
         Ok(())
     }
 
-    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         let input = self.buffers.input_append_buf();
         if input.is_empty() {
-            // No end of a line or of a chunk's size in a full buffer. ureq would take a read of zero bytes for the
-            // end of the connection.
-            return Err(Error::BodyExceedsLimit(self.buffers.input().len() as u64));
+            // The buffer is full, and ureq still waits for the end of a line or of a chunk's size. A read of zero bytes
+            // would look like the end of the connection.
+            return Err(ureq::Error::BodyExceedsLimit(
+                self.buffers.input().len() as u64
+            ));
         }
         let result = self.connection.read(input);
         if !self.is_tls && !self.has_answered {
-            let first_byte = input[0];
-            self.check_first_input(&result, first_byte)?;
+            let first_byte = [input[0]];
+            self.check_first_read(&result, &first_byte)?;
         }
         self.has_answered = true;
         match result {
@@ -101,7 +109,8 @@ impl Transport for Stream {
                 Ok(amount > 0)
             }
             // ureq takes an error of these kinds for the end of a body without a length, but the body is cut short.
-            // `io::Error::other` hides the kind.
+            // `io::Error::other` hides the kind. A TLS connection that ends without a close_notify is left to ureq:
+            // many servers send none, and JSON that is cut does not parse.
             Err(error)
                 if matches!(
                     error.kind(),

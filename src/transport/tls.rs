@@ -277,6 +277,13 @@ pub fn handshake_error(
             .with_hint(party.not_tls_hint.clone()),
         rustls::Error::PeerIncompatible(_) => nothing_in_common(party),
         rustls::Error::AlertReceived(alert) => alert_error(*alert, party),
+        // The verifiers of Windows and Apple systems use the first for what fails in themselves.
+        rustls::Error::General(_)
+        | rustls::Error::FailedToGetCurrentTime
+        | rustls::Error::FailedToGetRandomBytes => party.error(shown!(
+            "this machine could not verify the certificate of {}",
+            name
+        )),
         _ => party.error(shown!("{} broke the TLS protocol", name)),
     }
 }
@@ -453,6 +460,7 @@ fn is_for(names: &[String]) -> Shown {
     let list = Shown::short(list);
     match names.len().saturating_sub(SHOWN) {
         0 => shown!("is for {}", list),
+        1 => shown!("is for {} and 1 other", list),
         others => shown!("is for {} and {} others", list, others),
     }
 }
@@ -471,20 +479,22 @@ fn wrong_name_hint(party: &Party) -> Shown {
 fn unknown_issuer_hint(config: &Config) -> Shown {
     let trusted = &config.trusted;
     match (&trusted.file, trusted.directories.first()) {
-        (Some(file), _) => shown!(
+        (Some(_), Some(_)) => {
+            "no certificate from SSL_CERT_FILE and SSL_CERT_DIR, which replace the system's, is its issuer's".into()
+        }
+        (Some(file), None) => shown!(
             "no certificate in {} (from SSL_CERT_FILE, which replaces the system's) is its issuer's",
             Shown::new(file.to_string_lossy())
         ),
-        (None, Some(directory)) => shown!(
-            "no certificate in {} (from SSL_CERT_DIR, which replaces the system's) is its issuer's",
-            Shown::new(directory.to_string_lossy())
-        ),
+        (None, Some(_)) => {
+            "no certificate from SSL_CERT_DIR, which replaces the system's, is its issuer's".into()
+        }
         (None, None) => "if you trust it, name its issuer's certificate in SSL_CERT_FILE".into(),
     }
 }
 
-/// Algorithms and kinds of keys that ring can't verify or whose combinations it can't, by the identifiers that
-/// certificates have for them (DER, without tag and length).
+/// Names for the algorithms in certificates, by their identifiers (DER, without tag and length). ring does not know
+/// some of them; others (P-256, P-384, SHA-512) it knows, but not in every combination.
 const ALGORITHMS: [(&[u8], &str); 13] = [
     (b"\x2b\x81\x04\x00\x23", "P-521"),
     (b"\x2b\x81\x04\x00\x22", "P-384"),
@@ -547,6 +557,7 @@ mod tests {
         );
         let five = ["DnsName(\"a\")"; 5];
         assert_eq!(names(&five), "is for a, a, a and 2 others");
+        assert_eq!(names(&five[..4]), "is for a, a, a and 1 other");
         assert_eq!(names(&[]), "is for no host: it has no subjectAltName");
     }
 

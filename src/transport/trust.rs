@@ -70,10 +70,11 @@ impl Trust {
             });
         }
         let mut first_error = None;
+        let mut seen = HashSet::new();
         for directory in &trusted.directories {
             let name = name_of(directory, Some("SSL_CERT_DIR"));
             check.step(shown!("could not read the certificates in {}", name));
-            match add_directory(directory, &mut roots, &mut HashSet::new()) {
+            match add_directory(directory, &mut roots, &mut seen) {
                 Ok(added) => note_added(check, added, &name),
                 Err(unusable) => {
                     let hint = directory_hint(&unusable);
@@ -99,12 +100,9 @@ impl Trust {
             #[cfg(any(windows, target_vendor = "apple"))]
             Trust::System => return None,
         };
-        let is_of_system = check.config.trusted.file.is_none();
-        let variable = if is_of_system {
-            None
-        } else {
-            Some("SSL_CERT_DIR")
-        };
+        // Where variables name the store, directories are left unread only beside a file.
+        let file = &check.config.trusted.file;
+        let variable = file.as_ref().map(|_| "SSL_CERT_DIR");
         let mut roots = RootCertStore::clone(roots);
         let before = roots.len();
         let mut seen = HashSet::new();
@@ -153,8 +151,9 @@ fn load_system(check: &Check) -> Result<Trust> {
             }
         }
     }
+    let mut seen = HashSet::new();
     for directory in &found.cert_dir {
-        match add_directory(directory, &mut roots, &mut HashSet::new()) {
+        match add_directory(directory, &mut roots, &mut seen) {
             Ok(added) => note_added(check, added, &name_of(directory, None)),
             Err(unusable) => {
                 first_unusable.get_or_insert(unusable);
@@ -326,8 +325,8 @@ fn add_file(path: &Path, roots: &mut RootCertStore) -> Result<usize, Unusable> {
 /// Adds the certificates in a PEM text, and returns their number. Other blocks, damaged ones and the text between are
 /// skipped.
 ///
-/// It reads line by line, so that a bundle is never in memory as a whole. The reader of rustls-pki-types takes four
-/// times the instructions for a system's bundle.
+/// It reads line by line, so that a bundle is never in memory as a whole. CONTRIBUTING says what the reader of
+/// rustls-pki-types costs.
 ///
 /// # Errors
 /// Those of the reader.
@@ -337,24 +336,24 @@ pub fn add_pem(mut pem: impl BufRead, roots: &mut RootCertStore) -> io::Result<u
     let before = roots.len();
     // What stands behind `-----BEGIN ` of the block that has begun, and has to stand behind `-----END ` too.
     let mut label: Option<&[u8]> = None;
-    let mut base64 = Vec::new();
+    let mut encoded = Vec::new();
     let mut line = Vec::new();
     while pem.read_until(b'\n', &mut line)? > 0 {
         let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
         let text = text.trim_ascii();
         if let Some(begun) = text.strip_prefix(b"-----BEGIN ") {
             label = LABELS.into_iter().find(|label| *label == begun);
-            base64.clear();
+            encoded.clear();
         } else if let Some(ended) = text.strip_prefix(b"-----END ") {
             if label == Some(ended)
-                && let Ok(der) = decoder.decode(&base64)
+                && let Ok(der) = decoder.decode(&encoded)
             {
                 // What is not a certificate is skipped.
                 let _ = roots.add(der.into());
             }
             label = None;
         } else if label.is_some() {
-            base64.extend_from_slice(text);
+            encoded.extend_from_slice(text);
         }
         line.clear();
     }

@@ -141,7 +141,8 @@ fn header_values(head: &[u8], name: &str) -> Vec<String> {
     values
 }
 
-/// What a 407 means: which login the proxy wants, and whether it had one.
+/// The error for a proxy that wants a login (407, or 401 from some): one that is not supported, another one than ours,
+/// or any.
 fn login_error(status: u16, head: &[u8], proxy: &Proxy) -> Error {
     let name = &proxy.name;
     let offers = header_values(head, "Proxy-Authenticate");
@@ -167,8 +168,9 @@ fn login_error(status: u16, head: &[u8], proxy: &Proxy) -> Error {
         status
     );
     let hint = shown!(
-        "put them into {}: http://user:password@host:port",
-        proxy.variable
+        "put them into {}: {}://user:password@host:port",
+        proxy.variable,
+        proxy.protocol.scheme()
     );
     Error::new(Kind::Network, message)
         .with_retryable(false)

@@ -206,7 +206,12 @@ fn a_store_that_cannot_be_read_is_named_with_the_reason() {
     fs::set_permissions(&bundle, fs::Permissions::from_mode(0o600)).unwrap();
     // The program itself is where others can't go.
     let program = folder.path().join("clado-credits");
-    fs::copy(assert_cmd::cargo::cargo_bin!("clado-credits"), &program).unwrap();
+    // Not with `fs::copy`: a program that another test starts at that moment would inherit the open file, and a file
+    // that is open for writing can't be run.
+    let mut copy = std::process::Command::new("cp");
+    copy.arg(assert_cmd::cargo::cargo_bin!("clado-credits"))
+        .arg(&program);
+    assert!(copy.status().unwrap().success());
     for (variable, path) in [
         ("SSL_CERT_FILE", bundle.as_path()),
         ("SSL_CERT_DIR", folder.path()),

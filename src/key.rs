@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -199,13 +199,30 @@ fn unreadable(source: &Source, error: &io::Error) -> Error {
         source.name(),
         reason
     );
-    let no_key = Error::new(Kind::NoApiKey, message);
-    match source {
-        Source::File { path, .. } if path.starts_with("~") => {
-            no_key.with_hint("the shell did not expand ~; write the full path")
-        }
-        _ => no_key,
+    let hint = match source {
+        Source::File { path, .. } => path_hint(path).map(Shown::from),
+        _ => None,
+    };
+    Error::new(Kind::NoApiKey, message).with_hint_if(hint)
+}
+
+/// What is odd about the path of a file that can't be read.
+fn path_hint(path: &Path) -> Option<&'static str> {
+    if path.starts_with("~") {
+        return Some("the shell did not expand ~; write the full path");
     }
+    let path = path.to_string_lossy();
+    if path.starts_with('$') {
+        // As in a crontab and in the file of a service.
+        return Some("the variable in the path was not expanded; write the full path");
+    }
+    if path.starts_with(['"', '\'']) {
+        return Some("the path has quotes around it");
+    }
+    if path == "-" {
+        return Some("standard input is read only for --api-key-file -");
+    }
+    None
 }
 
 impl Problem {
@@ -226,7 +243,7 @@ impl Problem {
         let is_value = matches!(source, Source::Value(..));
         match self {
             Problem::Blank if matches!(source, Source::Stdin) => {
-                Some("the command before the pipe printed nothing")
+                Some("check the command or the file that it comes from")
             }
             Problem::Blank | Problem::TooLong => None,
             Problem::BadCharacter(BadCharacter::TypographicQuotes, _) => Some("remove the quotes"),

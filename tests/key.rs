@@ -92,7 +92,7 @@ fn a_blank_key_is_an_error_where_a_flag_asks_for_it() {
         let message = "the API key from standard input is blank";
         let mut command = ask(&server.url());
         command.args(["--api-key-file", "-"]).write_stdin(blank);
-        let hint = Some("the command before the pipe printed nothing");
+        let hint = Some("check the command or the file that it comes from");
         expect_error(&mut command, 3, "no_api_key", message, hint);
     }
     server.expect_no_request();
@@ -353,6 +353,22 @@ fn a_terminal_is_not_read_from() {
         let shown = "error: cannot read the API key: standard input is a terminal\r\n\
             hint: pipe the key in, or name a file: --api-key-file <PATH>\r\n";
         assert_eq!((run.code, run.stdout.as_str()), (Some(3), shown));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_read_from_whatever_the_other_streams_are() {
+    use crate::common::{has_program, on_terminal};
+    if has_program("script") {
+        let api = api_for(KEY);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        fs::write(&file, KEY).unwrap();
+        // Standard output and standard error stay on the terminal.
+        let arguments = format!("--plain --api-key-file - < {}", file.display());
+        let run = run(&mut on_terminal(&api.url(), &arguments));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), "247\r\n"));
     }
 }
 

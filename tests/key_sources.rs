@@ -3,8 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 #[cfg(unix)]
-use std::{io::Write, os::unix::net::UnixStream, process::Stdio};
+use std::{
+    io::Write,
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::Stdio,
+};
 
+#[cfg(unix)]
+use socket2::SockRef;
 use tempfile::TempDir;
 
 use crate::common::server::Server;
@@ -86,6 +93,21 @@ fn standard_input_is_not_read_for_a_variable() {
         message.starts_with("the API key from - (from CLADO_API_KEY_FILE) could not be read: "),
         "{message}"
     );
+    let hint = "standard input is read only for --api-key-file -";
+    assert_eq!(error["hint"], hint);
+}
+
+#[test]
+fn a_blank_variable_with_the_key_leaves_it_to_the_file() {
+    let api = api(200, BALANCE);
+    let file = KeyFile::new(KEY);
+    for blank in ["", " \t"] {
+        expect_balance(
+            ask(&api.url())
+                .env("CLADO_API_KEY", blank)
+                .env("CLADO_API_KEY_FILE", file.path()),
+        );
+    }
 }
 
 #[test]
@@ -96,6 +118,28 @@ fn an_empty_key_file_or_url_flag_is_not_replaced_by_the_variable() {
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{flag}");
     }
     server.expect_no_request();
+}
+
+#[test]
+fn what_is_odd_about_the_path_of_a_missing_key_file_is_named() {
+    for (path, hint) in [
+        (
+            "$HOME/.config/clado/key",
+            Some("the variable in the path was not expanded; write the full path"),
+        ),
+        ("\"/etc/clado/key\"", Some("the path has quotes around it")),
+        ("'/etc/clado/key'", Some("the path has quotes around it")),
+        ("no/such/file~$\"", None),
+    ] {
+        let mut with_variable = clado();
+        with_variable.env("CLADO_API_KEY_FILE", path);
+        let mut with_flag = clado();
+        with_flag.args(["--api-key-file", path]);
+        for mut command in [with_variable, with_flag] {
+            let error = expect_json_error(&mut command, 3, "no_api_key");
+            assert_eq!(error["hint"].as_str(), hint, "{path}");
+        }
+    }
 }
 
 #[test]
@@ -155,7 +199,26 @@ fn a_variable_in_lower_case_is_not_read() {
     command
         .env("clado_api_key", KEY)
         .env("clado_api_key_file", "/dev/null");
-    expect_json_error(&mut command, 3, "no_api_key");
+    let error = expect_json_error(&mut command, 3, "no_api_key");
+    assert_eq!(error["message"], "no API key");
+}
+
+#[test]
+fn a_variable_with_a_similar_name_is_not_read() {
+    let file = KeyFile::new(KEY);
+    let mut command = clado();
+    for name in [
+        "API_KEY",
+        "CLADO_KEY",
+        "CLADO_TOKEN",
+        "CLADO_CREDITS_API_KEY",
+    ] {
+        command
+            .env(name, KEY)
+            .env(format!("{name}_FILE"), file.path());
+    }
+    let error = expect_json_error(&mut command, 3, "no_api_key");
+    assert_eq!(error["message"], "no API key");
 }
 
 /// A reply with this body.
@@ -265,19 +328,43 @@ fn standard_input_that_does_not_block_is_waited_for() {
     let api = api(200, BALANCE);
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
+    let unread = theirs.try_clone().unwrap();
     let mut command =
         crate::common::std_command(ask(&api.url()).args(["--plain", "--api-key-file", "-"]));
-    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+    command.stdin(Stdio::from(OwnedFd::from(theirs)));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     let (start, end) = KEY.split_at(5);
     ours.write_all(start.as_bytes()).unwrap();
-    // Long enough for a read that fails; a slow machine only makes the test prove less.
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    ours.write_all(end.as_bytes()).unwrap();
+    // The next read of the program finds nothing.
+    let is_empty = || {
+        SockRef::from(&unread)
+            .peek(&mut [MaybeUninit::uninit()])
+            .is_err()
+    };
+    while !is_empty() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    // It may fail if the program has ended, which is what the exit code says below.
+    let _ = ours.write_all(end.as_bytes());
     drop(ours);
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
     assert_eq!(output.stdout, b"247\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn standard_input_that_does_not_block_and_stays_empty_is_waited_for_until_the_deadline() {
+    let (_ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let mut command =
+        crate::common::std_command(clado().args(["--api-key-file", "-", "--timeout", "0.5"]));
+    command.stdin(Stdio::from(OwnedFd::from(theirs)));
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let message = "error: could not read the API key from standard input within 0.5 seconds\n";
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(7), message));
+    assert_eq!(output.stdout, b"");
 }

@@ -24,7 +24,8 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the URL. The text does not repeat the URL, which may hold a password.
     pub fn parse(base: &str) -> Result<Endpoint, &'static str> {
-        let base = base.trim();
+        // Blanks that are not ASCII are refused below.
+        let base = base.trim_ascii();
         if base.len() > MAX_BASE_URL {
             return Err("it is longer than 4 KiB");
         }
@@ -243,6 +244,10 @@ mod tests {
             ("'https://host'", QUOTES),
             ("https://host/é", NOT_ASCII),
             ("https://bücher.example", ASCII),
+            ("https://host\u{a0}", ASCII),
+            ("https://host/\u{2003}", NOT_ASCII),
+            ("https://host/\u{7f}", PATH),
+            ("https://host/a\tb", PATH),
             ("https://[::1", HOST),
             ("https://[]:443", HOST),
             ("https://[]x:443", HOST),

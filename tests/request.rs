@@ -239,6 +239,44 @@ fn a_bad_url_is_a_usage_error_that_does_not_show_it() {
 }
 
 #[test]
+fn a_url_with_blanks_or_other_characters_than_ascii_is_refused() {
+    let server = Server::silent();
+    let url = server.url();
+    let path = "its path has a character that is not allowed in a URL";
+    let not_ascii = "its path is not in ASCII; percent-encode it";
+    for (base, problem) in [
+        (format!("{url}/a b"), path),
+        (format!("{url}/a\tb"), path),
+        (format!("{url}/a\u{7f}b"), path),
+        (format!("{url}/höhe"), not_ascii),
+        (format!("{url}/\u{202e}x\u{2066}"), not_ascii),
+        (format!("{url}/v2\u{a0}"), not_ascii),
+    ] {
+        let message = format!("bad URL in CLADO_API_URL: {problem}");
+        expect_error(&mut ask(&base), 2, "usage", &message, None);
+    }
+    server.expect_no_request();
+}
+
+#[test]
+fn a_base_url_of_4_kib_is_sent_whole_and_a_longer_one_is_refused() {
+    let server = Server::sending(GOOD);
+    let start = format!("{}/", server.url());
+    let path = "x".repeat(4096 - start.len());
+    expect_balance(&mut ask(&format!("{start}{path}")));
+    let message = "bad URL in CLADO_API_URL: it is longer than 4 KiB";
+    expect_error(
+        &mut ask(&format!("{start}{path}x")),
+        2,
+        "usage",
+        message,
+        None,
+    );
+    let request = server.expect_one_request();
+    assert!(request.starts_with(&format!("GET /{path}/api/credits HTTP/1.1\r\n")));
+}
+
+#[test]
 fn a_malformed_host_is_refused_without_a_request() {
     for host in [
         "[]x:443",

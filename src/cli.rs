@@ -165,17 +165,21 @@ pub fn command() -> Command {
 /// What there is instead of an option of curl's that does not exist here.
 fn instead_of_curl_option(option: &str) -> Option<&'static str> {
     match option {
+        "--url" => Some("use --api-url <URL> instead"),
         "--proxy" | "-x" => Some("set HTTPS_PROXY to the proxy's URL instead"),
+        "--proxy-user" | "-U" => Some("put it into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT"),
         "--noproxy" => Some("set NO_PROXY instead"),
         "--cacert" => Some("set SSL_CERT_FILE to the file instead"),
         "--capath" => Some("set SSL_CERT_DIR to the directory instead"),
         "--max-time" | "-m" | "--connect-timeout" => Some("use --timeout <SECONDS> instead"),
-        "--header" | "-H" => {
+        "--header" | "-H" | "--oauth2-bearer" => {
             Some("give the key with CLADO_API_KEY or --api-key-file <PATH> instead")
         }
         "--insecure" | "-k" => {
             Some("certificates are always checked; to trust another CA, set SSL_CERT_FILE")
         }
+        "--cert" | "-E" => Some("client certificates are not supported"),
+        "--location" | "-L" => Some("redirects are not followed, as the key is for one host"),
         "--silent" | "-s" => Some("use --quiet instead"),
         _ => None,
     }

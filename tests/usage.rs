@@ -328,6 +328,13 @@ fn an_option_of_curl_is_answered_with_what_there_is_instead() {
         ("--insecure", "SSL_CERT_FILE"),
         ("-k", "SSL_CERT_FILE"),
         ("-s", "--quiet"),
+        ("--url=https://secret.example", "--api-url"),
+        ("--proxy-user=me:secret", "HTTPS_PROXY"),
+        ("-Ume:secret", "HTTPS_PROXY"),
+        ("--oauth2-bearer=secret", "--api-key-file"),
+        ("--cert=secret.pem", "not supported"),
+        ("--location", "not followed"),
+        ("-L", "not followed"),
     ] {
         let run = run(clado().arg(argument));
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{argument}");

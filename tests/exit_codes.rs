@@ -1,26 +1,42 @@
 //! Each exit code comes from the cause that it stands for. Unless it is 0 or 1, standard output is empty.
 
+use assert_cmd::Command;
+
 use crate::common::messages::{NO_KEY_HINT, TRY_LATER, check_url};
 use crate::common::server::{DeadPort, Server};
+use crate::common::tls::{self, Authority};
 use crate::common::{BALANCE, api, ask, clado, expect_error, run};
 
+/// Expects that a failure is the same in every format: the exit code, the error on standard error, and nothing on
+/// standard output. `command` makes the command that fails.
 #[track_caller]
-fn expect_code_and_no_output_in_every_format(url: &str, code: i32) {
+fn expect_the_same_error_in_every_format(command: impl Fn() -> Command, code: i32) {
+    let error = run(&mut command()).stderr;
+    assert!(error.starts_with("error: "), "{error}");
     for flags in [
         &[][..],
-        &["--json"],
         &["--plain"],
         &["--quiet"],
+        &["--quiet", "--verbose"],
         &["--min", "0"],
+        &["--min", "18446744073709551615"],
         &["--color", "always"],
     ] {
-        let run = run(ask(url).args(flags));
+        let run = run(command().args(flags));
         assert_eq!(
             (run.code, run.stdout.as_str()),
             (Some(code), ""),
             "{flags:?}"
         );
+        let mut without_verbose = String::new();
+        for line in run.stderr.lines().filter(|line| !line.starts_with("* ")) {
+            without_verbose += &format!("{line}\n");
+        }
+        assert_eq!(without_verbose, error, "{flags:?}");
     }
+    let run = run(command().arg("--json"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""));
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
 }
 
 #[test]
@@ -101,6 +117,52 @@ fn a_wrong_command_line_exits_2() {
 fn no_key_exits_3() {
     let hint = Some(NO_KEY_HINT);
     expect_error(&mut clado(), 3, "no_api_key", "no API key", hint);
+    expect_the_same_error_in_every_format(clado, 3);
+}
+
+#[test]
+fn a_key_that_cannot_be_sent_exits_3() {
+    let command = || {
+        let mut command = clado();
+        command.env("CLADO_API_KEY", "lk_test\tx");
+        command
+    };
+    expect_the_same_error_in_every_format(command, 3);
+}
+
+#[test]
+fn a_bad_url_or_proxy_exits_2() {
+    expect_the_same_error_in_every_format(|| ask("ftp://host"), 2);
+    let command = || {
+        let mut command = ask("https://search.invalid");
+        command.env("HTTPS_PROXY", "nonsense://proxy");
+        command
+    };
+    expect_the_same_error_in_every_format(command, 2);
+}
+
+#[test]
+fn a_timeout_exits_7() {
+    let server = Server::silent();
+    let command = || {
+        let mut command = ask(&server.url());
+        command.args(["--timeout", "0.3"]);
+        command
+    };
+    expect_the_same_error_in_every_format(command, 7);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_exits_7() {
+    let server = tls::api(tls::config(Authority::new().good()));
+    let url = format!("https://{}", tls::name(&server));
+    let trusted = Authority::named("Another company").file();
+    let command = || {
+        let mut command = ask(&url);
+        command.env("SSL_CERT_FILE", trusted.path());
+        command
+    };
+    expect_the_same_error_in_every_format(command, 7);
 }
 
 #[test]
@@ -216,7 +278,7 @@ fn each_status_has_its_code_and_message() {
         };
         let error = expect_error(&mut ask(&api.url()), code, kind, message, hint);
         assert_eq!(error["status"], status);
-        expect_code_and_no_output_in_every_format(&api.url(), code);
+        expect_the_same_error_in_every_format(|| ask(&api.url()), code);
     }
 }
 
@@ -231,7 +293,7 @@ fn a_refused_connection_exits_7() {
     );
     #[cfg(unix)]
     assert!(stderr.ends_with(": connection refused\n"), "{stderr}");
-    expect_code_and_no_output_in_every_format(&url, 7);
+    expect_the_same_error_in_every_format(|| ask(&url), 7);
 }
 
 #[test]
@@ -256,5 +318,5 @@ fn a_reply_without_a_balance_exits_8() {
         api.host_with_port()
     );
     assert!(run.stderr.starts_with(&message), "{}", run.stderr);
-    expect_code_and_no_output_in_every_format(&api.url(), 8);
+    expect_the_same_error_in_every_format(|| ask(&api.url()), 8);
 }

@@ -196,6 +196,16 @@ fn quiet_prints_nothing() {
 }
 
 #[test]
+fn quiet_and_verbose_together_print_only_the_lines_of_verbose() {
+    let api = api(200, r#"{"credits": 5}"#);
+    let run = run(ask(&api.url()).args(["-q", "-v"]));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""));
+    for line in run.stderr.lines() {
+        assert!(line.starts_with("* "), "{line}");
+    }
+}
+
+#[test]
 fn below_the_minimum_the_balance_comes_first_and_then_the_complaint() {
     let api = api(200, r#"{"credits": 5}"#);
     let complaint = format!("{}\n", below_minimum(5, 6));

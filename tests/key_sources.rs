@@ -277,14 +277,6 @@ fn the_key_of_a_variable_is_hidden_also_when_a_flag_gives_another() {
 }
 
 #[test]
-fn six_characters_of_the_key_are_hidden_and_five_are_not() {
-    let api = api(500, "six: remark, five: emark-");
-    let mut command = ask(&api.url());
-    let stderr = run(command.env("CLADO_API_KEY", PLAIN_KEY)).stderr;
-    assert!(stderr.contains("six: (redacted), five: emark-"), "{stderr}");
-}
-
-#[test]
 fn the_name_of_a_key_file_is_escaped_in_the_hint_of_a_401() {
     if cfg!(windows) {
         return; // There it can't be the name of a file.

@@ -2,6 +2,12 @@
 
 use std::process::Command;
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use crate::common::{
+    expect_error, has_program,
+    tls::{self, Authority},
+};
+
 /// The variable that makes [`panic_in_a_child`] do its work: the name of the output format.
 const FORMAT: &str = "CLADO_TESTS_PANIC";
 
@@ -44,4 +50,45 @@ fn a_panic_is_one_line_of_json_where_json_is_asked_for() {
     let report: serde_json::Value = serde_json::from_str(&stderr).unwrap();
     assert_eq!(report["error"]["kind"], "local");
     assert_eq!(report["error"]["exit_code"], 9);
+}
+
+/// A shared library that sets the clock back to before 1970, where rustls panics.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const CLOCK_BEFORE_1970: &str = r"
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_REALTIME) {
+        now->tv_sec = -86400;
+    }
+    return result;
+}
+";
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_clock_before_1970_is_an_internal_error_of_the_program() {
+    if !has_program("cc") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("clock.c");
+    let library = folder.path().join("clock.so");
+    std::fs::write(&source, CLOCK_BEFORE_1970).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    assert!(compiler.arg(&source).status().unwrap().success());
+
+    let authority = Authority::new();
+    let server = tls::api(tls::config(authority.good()));
+    let trusted = authority.file();
+    let mut command = tls::ask_trusting(&server, &trusted);
+    command.env("LD_PRELOAD", &library);
+    let message = "internal error: the program panicked";
+    let hint = Some("this is a bug in clado-credits; please report it");
+    expect_error(&mut command, 9, "local", message, hint);
 }

@@ -317,12 +317,12 @@ fn the_key_is_read_from_a_named_pipe_and_from_a_descriptor() {
 #[cfg(unix)]
 #[test]
 fn standard_input_that_does_not_block_is_waited_for() {
-    let api = api(200, BALANCE);
+    let server = Server::sending(ok(BALANCE));
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     let unread = theirs.try_clone().unwrap();
     let mut command =
-        crate::common::std_command(ask(&api.url()).args(["--plain", "--api-key-file", "-"]));
+        crate::common::std_command(ask(&server.url()).args(["--plain", "--api-key-file", "-"]));
     command.stdin(Stdio::from(OwnedFd::from(theirs)));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -344,6 +344,11 @@ fn standard_input_that_does_not_block_is_waited_for() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
     assert_eq!(output.stdout, b"247\n");
+    assert!(
+        server
+            .expect_one_request()
+            .contains(&format!(" Bearer {KEY}\r\n"))
+    );
 }
 
 #[cfg(unix)]

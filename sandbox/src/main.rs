@@ -99,6 +99,8 @@ fn chosen_key() -> Result<String, String> {
 fn in_sandbox(command: &OsStr, server: &Server) -> Command {
     let mut sandboxed = Command::new(command);
     sandboxed.env("CLADO_API_URL", server.url());
+    // It may name a real key.
+    sandboxed.env_remove("CLADO_API_KEY_FILE");
     // For curl, which would ask a proxy for this machine too.
     sandboxed.env("no_proxy", "127.0.0.1");
     sandboxed

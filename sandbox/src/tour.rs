@@ -1,10 +1,11 @@
 //! The tour: the program with every outcome, one after another.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::server::Server;
+use crate::server::{DEFAULT_KEY, Server};
 use crate::{PROGRAM, exit_code, in_sandbox};
 
 /// One run of the program.
@@ -33,24 +34,23 @@ impl Stop {
     }
 }
 
-/// Every exit code and every kind of error. What needs the address of the sandbox has `SANDBOX` in its place.
+/// The URL of the sandbox with another scheme, as a shell in the sandbox expands it.
+const HTTPS_URL: &str = "${CLADO_API_URL/http/https}";
+
+/// Every exit code and every kind of error.
 const STOPS: &[Stop] = &[
-    Stop::new("247 credits", "lk_sandbox", &[]),
-    Stop::new("the API's own JSON", "lk_sandbox", &["--json"]),
-    Stop::new("the number alone", "lk_sandbox", &["--plain"]),
-    Stop::new("nothing, if all is well", "lk_sandbox", &["--quiet"]),
-    Stop::new("enough credits", "lk_sandbox", &["--min", "100"]),
-    Stop::new("too few credits", "lk_sandbox", &["--min", "500"]),
-    Stop::new(
-        "the same as JSON",
-        "lk_sandbox",
-        &["--json", "--min", "500"],
-    ),
+    Stop::new("247 credits", DEFAULT_KEY, &[]),
+    Stop::new("the API's own JSON", DEFAULT_KEY, &["--json"]),
+    Stop::new("the number alone", DEFAULT_KEY, &["--plain"]),
+    Stop::new("nothing, if all is well", DEFAULT_KEY, &["--quiet"]),
+    Stop::new("enough credits", DEFAULT_KEY, &["--min", "100"]),
+    Stop::new("too few credits", DEFAULT_KEY, &["--min", "500"]),
+    Stop::new("the same as JSON", DEFAULT_KEY, &["--json", "--min", "500"]),
     Stop::new("no credits left", "lk_sandbox_empty", &[]),
-    Stop::new("a wrong option", "lk_sandbox", &["--minimum", "5"]),
+    Stop::new("a wrong option", DEFAULT_KEY, &["--minimum", "5"]),
     Stop::new(
         "a URL that can't be used",
-        "lk_sandbox",
+        DEFAULT_KEY,
         &["--api-url", "http://search.clado.ai"],
     ),
     Stop {
@@ -72,13 +72,13 @@ const STOPS: &[Stop] = &[
     ),
     Stop::new(
         "a server without TLS",
-        "lk_sandbox",
-        &["--api-url", "https://SANDBOX"],
+        DEFAULT_KEY,
+        &["--api-url", HTTPS_URL],
     ),
     Stop::new("a web page instead of JSON", "lk_sandbox_html", &[]),
     Stop {
         title: "a full disk",
-        key: Some("lk_sandbox"),
+        key: Some(DEFAULT_KEY),
         arguments: &["--plain"],
         output: Some("/dev/full"),
     },
@@ -89,8 +89,8 @@ pub fn run(program: &Path, server: &Server) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(
         out,
-        "Each key of the sandbox has its own outcome. The sandbox ends with this tour; to play\n\
-         in one of your own, run `cargo run -p sandbox -- bash`."
+        "The key decides what the sandbox answers. This sandbox ends with the tour; these\n\
+         commands do the same in one that you start: cargo run -p sandbox -- bash"
     )?;
     for stop in STOPS {
         if let Some(output) = stop.output
@@ -104,33 +104,34 @@ pub fn run(program: &Path, server: &Server) -> io::Result<()> {
     Ok(())
 }
 
+/// Prints the command as one would type it in the sandbox, where the default key is set, and runs it.
 fn visit(stop: &Stop, program: &Path, server: &Server, out: &mut impl Write) -> io::Result<()> {
-    let authority = server.url().replace("http://", "");
     let mut command = in_sandbox(program.as_os_str(), server);
+    let mut line = String::from("$ ");
     match stop.key {
         Some(key) => {
-            writeln!(out, "\n# {}, with the key {key}", stop.title)?;
             command.env("CLADO_API_KEY", key);
+            if key != DEFAULT_KEY {
+                line += &format!("CLADO_API_KEY={key} ");
+            }
         }
         None => {
-            writeln!(out, "\n# {}", stop.title)?;
             command.env_remove("CLADO_API_KEY");
+            line += "env -u CLADO_API_KEY ";
         }
     }
-    command.env_remove("CLADO_API_KEY_FILE");
-    let mut line = format!("$ {PROGRAM}");
+    line += PROGRAM;
+    let https_url = server.url().replace("http", "https");
     for argument in stop.arguments {
-        let argument = argument.replace("SANDBOX", &authority);
         line += &format!(" {argument}");
-        command.arg(argument);
+        command.arg(argument.replace(HTTPS_URL, &https_url));
     }
     if let Some(output) = stop.output {
         line += &format!(" > {output}");
-        command.stdout(Stdio::from(
-            std::fs::File::options().write(true).open(output)?,
-        ));
+        let file = File::options().write(true).open(output)?;
+        command.stdout(Stdio::from(file));
     }
-    writeln!(out, "{line}")?;
+    writeln!(out, "\n# {}\n{line}", stop.title)?;
     out.flush()?;
     let status = command.status()?;
     writeln!(out, "[exit {}]", exit_code(status))

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+use crate::common::messages;
 use crate::common::server::{DeadPort, Server, read_head};
 use crate::common::{BALANCE, ask, expect_balance, expect_json_error, has_ipv6};
 
@@ -24,7 +25,7 @@ fn an_ipv4_address_is_asked() {
     let server = api_on("127.0.0.1");
     let stderr = expect_balance(ask(&server.url()).arg("--verbose"));
     assert!(
-        stderr.contains(&format!("* connected to {}\n", server.address)),
+        stderr.contains(&messages::connected_to(server.address)),
         "{stderr}"
     );
 }
@@ -35,7 +36,7 @@ fn an_ipv6_address_is_asked() {
         let server = api_on("::1");
         let stderr = expect_balance(ask(&server.url()).arg("--verbose"));
         assert!(
-            stderr.contains(&format!("* connected to {}\n", server.address)),
+            stderr.contains(&messages::connected_to(server.address)),
             "{stderr}"
         );
     }
@@ -48,7 +49,7 @@ fn localhost_is_asked_at_the_address_that_does_not_refuse() {
         ask(&format!("http://localhost:{}", server.address.port())).arg("--verbose"),
     );
     assert!(
-        stderr.contains(&format!("* connected to {}\n", server.address)),
+        stderr.contains(&messages::connected_to(server.address)),
         "{stderr}"
     );
 }
@@ -63,10 +64,10 @@ fn an_address_where_nobody_listens_refuses_the_connection() {
         let error = expect_json_error(&mut ask(&format!("http://{host}")), 7, "network");
         let message = error["message"].as_str().unwrap();
         let reason = message
-            .strip_prefix(&format!("could not connect to {host}: "))
+            .strip_prefix(&messages::could_not_connect(&host, ""))
             .expect(message);
         // Elsewhere the system has another message.
-        assert!(cfg!(windows) || reason == "connection refused", "{message}");
+        assert!(cfg!(windows) || reason == messages::REFUSED, "{message}");
         assert_eq!(error["retryable"], true);
     }
 }
@@ -78,7 +79,7 @@ fn a_name_that_does_not_exist_could_not_be_resolved() {
     let error = expect_json_error(&mut ask(&format!("https://{name}")), 7, "network");
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.starts_with(&format!("could not resolve {name}: ")),
+        message.starts_with(&messages::could_not_resolve(&name)),
         "{message}"
     );
     assert!(!message.contains("lookup"), "{message}");
@@ -90,7 +91,7 @@ fn a_resolver_is_given_no_port_and_the_message_has_none() {
     let name = "x".repeat(64) + ".invalid";
     let error = expect_json_error(&mut ask(&format!("https://{name}:8443")), 7, "network");
     let message = error["message"].as_str().unwrap();
-    let start = format!("could not resolve {name}: ");
+    let start = messages::could_not_resolve(&name);
     assert!(message.starts_with(&start), "{message}");
 }
 
@@ -99,10 +100,7 @@ fn a_server_elsewhere_that_cannot_be_reached_hints_at_the_proxy_that_was_not_use
     let name = "x".repeat(64) + ".invalid";
     let url = format!("https://{name}");
     for (variables, hint) in [
-        (
-            vec![],
-            "no proxy was used; where one is needed, set HTTPS_PROXY",
-        ),
+        (vec![], messages::NO_PROXY_USED),
         (
             vec![("HTTP_PROXY", "http://127.0.0.1:1")],
             "no proxy was used; HTTP_PROXY is not read, set HTTPS_PROXY",
@@ -146,7 +144,7 @@ fn localhost_is_ipv6_as_well() {
             format!("* trying 127.0.0.1:{port}\n"),
             format!("* could not connect to 127.0.0.1:{port}: "),
             format!("* trying [::1]:{port}\n"),
-            format!("* connected to [::1]:{port}\n"),
+            messages::connected_to(format!("[::1]:{port}")),
         ] {
             assert!(stderr.contains(&line), "{stderr}");
         }
@@ -324,13 +322,16 @@ mod with_own_hosts_file {
             let (_, after) = stderr
                 .split_once(&format!("* trying {address}:{port}\n"))
                 .unwrap_or_else(|| panic!("{stderr}"));
-            let line = format!("* could not connect to {address}:{port}: connection refused\n");
+            let line = format!(
+                "* could not connect to {address}:{port}: {}\n",
+                messages::REFUSED
+            );
             assert!(after.contains(&line), "{stderr}");
         }
         let (_, after) = stderr
             .split_once(&format!("* trying 127.0.0.100:{port}\n"))
             .unwrap_or_else(|| panic!("{stderr}"));
-        let line = format!("* connected to 127.0.0.100:{port}\n");
+        let line = messages::connected_to(format!("127.0.0.100:{port}"));
         assert!(after.contains(&line), "{stderr}");
     }
 
@@ -347,8 +348,8 @@ mod with_own_hosts_file {
         let Some(mut command) = with_hosts(&hosts, &program) else {
             return;
         };
-        let message = format!("could not connect to {host} within 2 seconds");
-        let hint = "no proxy was used; where one is needed, set HTTPS_PROXY";
+        let message = messages::within_2_seconds(&messages::no_connection(host));
+        let hint = messages::NO_PROXY_USED;
         expect_error(&mut command, 7, "timeout", &message, Some(hint));
     }
 
@@ -363,8 +364,8 @@ mod with_own_hosts_file {
         let Some(mut command) = with_hosts(&hosts, &program) else {
             return;
         };
-        let message = format!("could not connect to {host}: connection refused");
-        let hint = "no proxy was used; where one is needed, set HTTPS_PROXY";
+        let message = messages::could_not_connect(host, messages::REFUSED);
+        let hint = messages::NO_PROXY_USED;
         expect_error(&mut command, 7, "network", &message, Some(hint));
     }
 

@@ -13,7 +13,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tempfile::NamedTempFile;
 
-use crate::common::messages::{CHECK_URL, RENEWED, SET_CLOCK, issuer_not_in};
+use crate::common::messages;
+use crate::common::messages::{CHECK_URL, RENEWED, SET_CLOCK, UNKNOWN_ISSUER, issuer_not_in};
 use crate::common::tls::{
     self, Authority, Identity, ask_trusting, config, file, name, params, self_signed,
 };
@@ -25,7 +26,6 @@ const IS_CA: &str = "is a CA's (CA:TRUE), not a server's";
 const NOT_ACCEPTED: &str =
     "is malformed, breaks a rule for certificates, or is not accepted by this system";
 const UNKNOWN_ALGORITHM: &str = "is signed with an algorithm that is not supported";
-const UNKNOWN_ISSUER: &str = "is self-signed or from an unknown issuer";
 
 /// Expects the error `the certificate of NAME` and `problem`, that it is short, and that the server gets no request.
 #[track_caller]
@@ -36,7 +36,7 @@ fn expect_refused(
     hint: Option<&str>,
 ) {
     let server = tls::api(config);
-    let message = format!("the certificate of {} {problem}", name(&server));
+    let message = messages::bad_certificate(name(&server), problem);
     let error = expect_error(
         &mut ask_trusting(&server, trusted),
         7,

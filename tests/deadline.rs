@@ -13,6 +13,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::common::messages;
 use crate::common::server::{Server, drip, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config};
 #[cfg(target_os = "linux")]
@@ -88,44 +89,34 @@ fn a_server_that_does_not_complete_its_reply_ends_the_run() {
             drip(stream, rest.bytes().cycle().take(999));
         })
     };
-    let servers = [
-        ("did not answer", Server::silent()),
-        (
-            "did not answer",
-            Server::replying(|stream| drip(stream, endless_head())),
-        ),
-        (
-            "did not answer",
-            dripping(
-                "HTTP/1.1 100 Continue\r\n\r\n",
-                "HTTP/1.1 103 Early Hints\r\n\r\n",
-            ),
-        ),
-        (
-            "did not complete its reply (HTTP 200)",
-            stall_after("HTTP/1.1 200 OK\r\nContent-Length: 57\r\n\r\n{\"credits\": 247"),
-        ),
-        (
-            "did not complete its reply (HTTP 200)",
-            dripping("HTTP/1.1 200 OK\r\nContent-Length: 5700\r\n\r\n", " "),
-        ),
-        (
-            "did not complete its reply (HTTP 200)",
-            dripping(
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
-                "1\r\n \r\n",
-            ),
+    let silent_or_slow = [
+        Server::silent(),
+        Server::replying(|stream| drip(stream, endless_head())),
+        dripping(
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 103 Early Hints\r\n\r\n",
         ),
     ];
+    let incomplete = [
+        stall_after("HTTP/1.1 200 OK\r\nContent-Length: 57\r\n\r\n{\"credits\": 247"),
+        dripping("HTTP/1.1 200 OK\r\nContent-Length: 5700\r\n\r\n", " "),
+        dripping(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+            "1\r\n \r\n",
+        ),
+    ];
+    let expect_message = |server: &Server, message: &str| {
+        let shown = expect_timeout(&mut ask(&server.url()), "2");
+        assert_eq!(shown, messages::within_2_seconds(message));
+    };
     thread::scope(|scope| {
-        for (what, server) in servers {
-            scope.spawn(move || {
-                let message = expect_timeout(&mut ask(&server.url()), "2");
-                assert_eq!(
-                    message,
-                    format!("{} {what} within 2 seconds", server.address)
-                );
-            });
+        for server in silent_or_slow {
+            let message = messages::no_answer(server.address);
+            scope.spawn(move || expect_message(&server, &message));
+        }
+        for server in incomplete {
+            let message = messages::no_complete_reply(server.address, 200);
+            scope.spawn(move || expect_message(&server, &message));
         }
     });
 }
@@ -134,13 +125,8 @@ fn a_server_that_does_not_complete_its_reply_ends_the_run() {
 fn a_tls_handshake_that_stalls_ends_the_run() {
     let (server, trusted) = (Server::silent(), Authority::new().file());
     let message = expect_timeout(&mut ask_trusting(&server, &trusted), "2");
-    assert_eq!(
-        message,
-        format!(
-            "{} did not complete the TLS handshake within 2 seconds",
-            tls::name(&server)
-        )
-    );
+    let expected = messages::no_handshake(tls::name(&server));
+    assert_eq!(message, messages::within_2_seconds(&expected));
 }
 
 #[test]
@@ -154,10 +140,8 @@ fn a_reply_that_stalls_inside_tls_ends_the_run() {
         head
     });
     let message = expect_timeout(&mut ask_trusting(&server, &authority.file()), "2");
-    assert_eq!(
-        message,
-        format!("{} did not answer within 2 seconds", tls::name(&server))
-    );
+    let expected = messages::no_answer(tls::name(&server));
+    assert_eq!(message, messages::within_2_seconds(&expected));
 }
 
 #[test]
@@ -178,22 +162,25 @@ fn a_proxy_that_stalls_ends_the_run_and_is_named() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
         String::new()
     });
-    const NO_ANSWER: &str = "PROXY did not answer";
-    // What was asked for the server may still be waiting for the server.
-    const NOT_CONNECTED: &str = "could not connect to search.invalid through PROXY";
-    const NO_TLS: &str = "PROXY did not complete the TLS handshake";
+    enum Missing {
+        Answer,
+        /// What was asked for the server may still be waiting for the server.
+        Connection,
+        Handshake,
+    }
+    use Missing::{Answer, Connection, Handshake};
     let trusted = authority.file();
     thread::scope(|scope| {
-        for (scheme, proxy, failure) in [
-            ("http", dripping, NOT_CONNECTED),
-            ("http", Server::silent(), NOT_CONNECTED),
-            ("https", Server::silent(), NO_TLS),
-            ("https", stalling_after_tls, NOT_CONNECTED),
-            ("socks4a", Server::silent(), NOT_CONNECTED),
-            ("socks4a", stalling_after(b"\x00"), NOT_CONNECTED),
-            ("socks5h", Server::silent(), NO_ANSWER),
-            ("socks5h", stalling_after(b"\x05"), NO_ANSWER),
-            ("socks5h", stalling_after(b"\x05\x00"), NOT_CONNECTED),
+        for (scheme, proxy, missing) in [
+            ("http", dripping, Connection),
+            ("http", Server::silent(), Connection),
+            ("https", Server::silent(), Handshake),
+            ("https", stalling_after_tls, Connection),
+            ("socks4a", Server::silent(), Connection),
+            ("socks4a", stalling_after(b"\x00"), Connection),
+            ("socks5h", Server::silent(), Answer),
+            ("socks5h", stalling_after(b"\x05"), Answer),
+            ("socks5h", stalling_after(b"\x05\x00"), Connection),
         ] {
             let trusted = trusted.path();
             scope.spawn(move || {
@@ -203,16 +190,17 @@ fn a_proxy_that_stalls_ends_the_run_and_is_named() {
                 command
                     .env("SSL_CERT_FILE", trusted)
                     .env("HTTPS_PROXY", &url);
-                let hint = match failure {
-                    NO_TLS => Some(
-                        "most proxies are reached in plain http: write http://host:port in HTTPS_PROXY",
-                    ),
-                    _ => None,
+                let name = messages::proxy(url, "HTTPS_PROXY");
+                let (expected, hint) = match missing {
+                    Answer => (messages::no_answer(name), None),
+                    Connection => {
+                        let through = format!("search.invalid through {name}");
+                        (messages::no_connection(through), None)
+                    }
+                    Handshake => (messages::no_handshake(name), Some(messages::PLAIN_PROXY)),
                 };
                 let message = expect_timeout_with_hint(&mut command, "2", hint);
-                let name = format!("the proxy {url} (from HTTPS_PROXY)");
-                let expected = failure.replace("PROXY", &name);
-                assert_eq!(message, format!("{expected} within 2 seconds"));
+                assert_eq!(message, messages::within_2_seconds(&expected));
             });
         }
     });
@@ -224,22 +212,18 @@ fn an_address_that_does_not_answer_ends_the_run() {
     let black_hole = crate::common::server::BlackHole::new();
     let hole = black_hole.address;
     let message = expect_timeout(&mut ask(&format!("http://{hole}")), "2");
-    assert_eq!(
-        message,
-        format!("could not connect to {hole} within 2 seconds")
-    );
+    let expected = messages::no_connection(hole);
+    assert_eq!(message, messages::within_2_seconds(&expected));
     let trusted = Authority::new().file();
     for scheme in ["http", "socks5h"] {
         let mut command = ask("https://search.invalid");
         command
             .env("SSL_CERT_FILE", trusted.path())
             .env("HTTPS_PROXY", format!("{scheme}://{hole}"));
-        let proxy = format!("the proxy {scheme}://{hole} (from HTTPS_PROXY)");
+        let proxy = messages::proxy(format!("{scheme}://{hole}"), "HTTPS_PROXY");
         let message = expect_timeout(&mut command, "2");
-        assert_eq!(
-            message,
-            format!("could not connect to {proxy} within 2 seconds")
-        );
+        let expected = messages::no_connection(proxy);
+        assert_eq!(message, messages::within_2_seconds(&expected));
     }
 }
 
@@ -374,9 +358,9 @@ fn a_rejected_key_is_reported_with_its_hint_even_if_the_body_never_comes() {
     command
         .env("CLADO_API_KEY", "an_unusual_key")
         .args(["--timeout", "2"]);
-    let message = "the API key was rejected (HTTP 401)";
-    let hint = Some("the key from CLADO_API_KEY does not start with \"lk_\"");
-    let error = expect_error(&mut command, 3, "unauthorized", message, hint);
+    let message = messages::key_rejected(401);
+    let hint = messages::odd_key("CLADO_API_KEY", messages::UNUSUAL_PREFIX);
+    let error = expect_error(&mut command, 3, "unauthorized", &message, Some(&hint));
     assert_eq!(
         (&error["status"], &error["retryable"]),
         (&401.into(), &false.into())

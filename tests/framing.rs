@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::common::messages::{TRY_LATER, check_url};
+use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{BALANCE, ask, expect_balance, expect_error, expect_json_error, run};
 
@@ -32,7 +32,7 @@ fn staying_open(reply: impl Into<Vec<u8>>) -> Server {
 /// Expects exit code 8 with this message, and a hint at the URL: something else than the API may have answered.
 #[track_caller]
 fn expect_unexpected_reply(server: &Server, message: &str) {
-    let hint = check_url(&server.url());
+    let hint = messages::check_url(&server.url());
     let mut command = ask(&server.url());
     let error = expect_error(&mut command, 8, "unexpected_reply", message, Some(&hint));
     assert_eq!(error["retryable"], false);
@@ -114,14 +114,9 @@ fn a_reply_is_read_no_further_than_it_says() {
         expect_balance(&mut ask(&server.url()));
     }
     let server = staying_open("HTTP/1.1 204 No Content\r\n\r\n");
-    let message = "unexpected reply (HTTP 204)";
-    expect_error(
-        &mut ask(&server.url()),
-        8,
-        "unexpected_reply",
-        message,
-        None,
-    );
+    let message = messages::unexpected_reply(204);
+    let mut command = ask(&server.url());
+    expect_error(&mut command, 8, "unexpected_reply", &message, None);
 }
 
 #[test]
@@ -162,10 +157,7 @@ fn a_head_that_is_cut_short_is_a_lost_connection() {
         ("HTTP/1.1 100 Continue\r\n\r\n", None),
     ] {
         let server = Server::sending(reply);
-        let message = format!(
-            "the connection to {} was lost: the other side closed the connection",
-            server.address
-        );
+        let message = messages::lost_connection(server.address, messages::CLOSED);
         let error = expect_error(&mut ask(&server.url()), 7, "network", &message, hint);
         assert_eq!(
             (&error["status"], &error["retryable"]),
@@ -187,10 +179,8 @@ fn a_body_that_is_cut_short_is_a_lost_connection() {
         format!("{CHUNKED}{size:x}\r\n{BALANCE}\r\n"),
     ] {
         let server = Server::sending(reply);
-        let message = format!(
-            "the connection to {} was lost: the other side closed the connection (HTTP 200)",
-            server.address
-        );
+        let lost = messages::lost_connection(server.address, messages::CLOSED);
+        let message = format!("{lost} (HTTP 200)");
         let error = expect_error(&mut ask(&server.url()), 7, "network", &message, None);
         assert_eq!(
             (&error["status"], &error["retryable"]),
@@ -205,7 +195,7 @@ fn half_a_balance_is_not_a_balance_where_nothing_says_how_long_it_is() {
     let run = run(&mut ask(&server.url()));
     assert!(
         run.stderr
-            .starts_with("error: the reply is not JSON (HTTP 200)\n"),
+            .starts_with(&format!("error: {} (HTTP 200)\n", messages::NOT_JSON)),
         "{run:?}"
     );
     assert_eq!((run.code, run.stdout.as_str()), (Some(8), ""));
@@ -231,8 +221,7 @@ fn a_reply_that_ends_in_a_reset_is_a_lost_connection() {
             reset_on_close(stream);
         });
         let address = server.address;
-        let message =
-            format!("the connection to {address} was lost: connection reset by peer{status}");
+        let message = messages::lost_connection(address, messages::RESET) + status;
         expect_error(&mut ask(&server.url()), 7, "network", &message, None);
     }
 }
@@ -319,7 +308,7 @@ fn sending_without_end(start: &'static str, more: &'static str) -> Server {
 fn a_head_without_an_end_is_not_read_to_its_end() {
     for start in ["HTTP/1.1 200 ", "HTTP/1.1 200 OK\r\nX: "] {
         let server = sending_without_end(start, "x");
-        let message = format!("{} sent a reply larger than 64 KiB", server.address);
+        let message = messages::too_large(server.address);
         expect_unexpected_reply(&server, &message);
     }
     let server = sending_without_end("HTTP/1.1 200 OK\r\n", "X-Short: and many of them\r\n");
@@ -346,48 +335,20 @@ fn a_body_without_an_end_is_not_read_to_its_end() {
         ),
     ] {
         let server = sending_without_end(start, more);
-        let message = format!(
-            "{} sent a reply larger than 64 KiB (HTTP 200)",
-            server.address
-        );
+        let message = messages::too_large(server.address) + " (HTTP 200)";
         expect_unexpected_reply(&server, &message);
     }
 }
 
 #[test]
 fn a_status_without_a_body_is_reported_like_any_other() {
-    for (head, code, kind, message) in [
-        (
-            "204 No Content",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 204)",
-        ),
-        (
-            "206 Partial Content\r\nContent-Range: bytes 0-9/57",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 206)",
-        ),
-        (
-            "101 Switching Protocols\r\nUpgrade: h2c",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 101)",
-        ),
-        (
-            "407 Proxy Authentication Required",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 407)",
-        ),
-        (
-            "999 Odd",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 999)",
-        ),
-        ("503", 5, "server_error", "the service failed (HTTP 503)"),
+    for (head, status) in [
+        ("204 No Content", 204),
+        ("206 Partial Content\r\nContent-Range: bytes 0-9/57", 206),
+        ("101 Switching Protocols\r\nUpgrade: h2c", 101),
+        ("407 Proxy Authentication Required", 407),
+        ("999 Odd", 999),
+        ("503", 503),
     ] {
         for end in [
             "\r\n\r\n",
@@ -395,8 +356,15 @@ fn a_status_without_a_body_is_reported_like_any_other() {
             "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         ] {
             let server = Server::sending(format!("HTTP/1.1 {head}{end}"));
-            let hint = (code == 5).then_some(TRY_LATER);
-            expect_error(&mut ask(&server.url()), code, kind, message, hint);
+            let mut command = ask(&server.url());
+            if status == 503 {
+                let message = messages::service_failed(503);
+                let hint = Some(messages::TRY_LATER);
+                expect_error(&mut command, 5, "server_error", &message, hint);
+            } else {
+                let message = messages::unexpected_reply(status);
+                expect_error(&mut command, 8, "unexpected_reply", &message, None);
+            }
         }
     }
 }

@@ -4,122 +4,59 @@ use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 
-use crate::common::messages::{NO_KEY_HINT, TRY_LATER, below_minimum, without_place};
+use crate::common::messages;
 use crate::common::server::{DeadPort, Server};
 use crate::common::{api, ask, clado, expect_json_error, run};
 
+/// Expects that a reply of `api` gives an error with these fields and no others.
+#[track_caller]
+fn expect_fields(api: &mockito::ServerGuard, expected: &Value) {
+    let code = expected["exit_code"].as_i64().unwrap().try_into().unwrap();
+    let kind = expected["kind"].as_str().unwrap();
+    let error = expect_json_error(&mut ask(&api.url()), code, kind);
+    assert_eq!(error, *expected);
+}
+
 #[test]
 fn each_status_has_its_kind() {
-    for (status, body, kind, message, retryable, code) in [
-        (
-            400,
-            "",
-            "unexpected_reply",
-            "unexpected reply (HTTP 400)",
-            false,
-            8,
-        ),
-        (
-            407,
-            "",
-            "unexpected_reply",
-            "unexpected reply (HTTP 407)",
-            false,
-            8,
-        ),
-        (
-            418,
-            "",
-            "unexpected_reply",
-            "unexpected reply (HTTP 418)",
-            false,
-            8,
-        ),
-        (429, "", "rate_limited", "rate limited (HTTP 429)", true, 6),
-        (
-            500,
-            "",
-            "server_error",
-            "the service failed (HTTP 500)",
-            true,
-            5,
-        ),
-        (
-            502,
-            r#"{"detail": "no"}"#,
-            "server_error",
-            "the service failed (HTTP 502): no",
-            true,
-            5,
-        ),
-        (
-            503,
-            "",
-            "server_error",
-            "the service failed (HTTP 503)",
-            true,
-            5,
-        ),
-        (
-            599,
-            "",
-            "server_error",
-            "the service failed (HTTP 599)",
-            true,
-            5,
-        ),
-    ] {
-        let api = api(status, body);
-        let mut expected = json!({
-            "kind": kind, "message": message, "status": status, "retryable": retryable, "exit_code": code,
+    for status in [400, 407, 418] {
+        let expected = json!({
+            "kind": "unexpected_reply", "message": messages::unexpected_reply(status), "status": status,
+            "retryable": false, "exit_code": 8,
         });
-        if kind == "server_error" {
-            expected["hint"] = TRY_LATER.into();
-        }
-        assert_eq!(
-            expect_json_error(&mut ask(&api.url()), code, kind),
-            expected
-        );
+        expect_fields(&api(status.into(), ""), &expected);
+    }
+    let expected = json!({
+        "kind": "rate_limited", "message": messages::RATE_LIMITED, "status": 429,
+        "retryable": true, "exit_code": 6,
+    });
+    expect_fields(&api(429, ""), &expected);
+    for status in [500, 502, 503, 599] {
+        let message = messages::service_failed(status) + ": no";
+        let expected = json!({
+            "kind": "server_error", "message": message, "hint": messages::TRY_LATER, "status": status,
+            "retryable": true, "exit_code": 5,
+        });
+        expect_fields(&api(status.into(), r#"{"detail": "no"}"#), &expected);
     }
 }
 
 #[test]
 fn a_hint_is_a_field() {
-    let key_hint = "the key came from CLADO_API_KEY";
-    let url_hint = "check CLADO_API_URL; the request went to {}/api/credits";
-    for (status, kind, message, hint, code) in [
-        (
-            401,
-            "unauthorized",
-            "the API key was rejected (HTTP 401)",
-            key_hint,
-            3,
-        ),
-        (
-            403,
-            "unauthorized",
-            "the API key was rejected (HTTP 403)",
-            key_hint,
-            3,
-        ),
-        (
-            404,
-            "not_found",
-            "no credit information found (HTTP 404)",
-            url_hint,
-            4,
-        ),
-    ] {
-        let api = api(status, "");
+    for status in [401, 403] {
         let expected = json!({
-            "kind": kind, "message": message, "hint": hint.replace("{}", &api.url()), "status": status,
-            "retryable": false, "exit_code": code,
+            "kind": "unauthorized", "message": messages::key_rejected(status),
+            "hint": messages::key_came_from("CLADO_API_KEY"), "status": status,
+            "retryable": false, "exit_code": 3,
         });
-        assert_eq!(
-            expect_json_error(&mut ask(&api.url()), code, kind),
-            expected
-        );
+        expect_fields(&api(status.into(), ""), &expected);
     }
+    let api = api(404, "");
+    let expected = json!({
+        "kind": "not_found", "message": messages::NOT_FOUND, "hint": messages::check_url(&api.url()), "status": 404,
+        "retryable": false, "exit_code": 4,
+    });
+    expect_fields(&api, &expected);
 }
 
 #[test]
@@ -130,13 +67,15 @@ fn a_rate_limit_has_its_fields_in_this_order() {
     );
     let run = run(ask(&api.url()).arg("--json"));
     assert_eq!((run.code, run.stdout.as_str()), (Some(6), ""));
-    let expected = concat!(
-        r#"{"error":{"kind":"rate_limited","#,
-        r#""message":"rate limited (HTTP 429): Rate limit exceeded; try again in 60 seconds","#,
-        r#""status":429,"retry_after":60,"retryable":true,"exit_code":6}}"#,
-        "\n"
+    let message = format!(
+        "{}: Rate limit exceeded; try again in 60 seconds",
+        messages::RATE_LIMITED
     );
-    assert_eq!(without_place(&run.stderr), expected);
+    let expected = format!(
+        "{{\"error\":{{\"kind\":\"rate_limited\",\"message\":\"{message}\",\
+         \"status\":429,\"retry_after\":60,\"retryable\":true,\"exit_code\":6}}}}\n"
+    );
+    assert_eq!(messages::without_place(&run.stderr), expected);
 }
 
 #[test]
@@ -149,7 +88,7 @@ fn a_balance_below_the_minimum_is_printed_and_reported_with_both_numbers() {
     );
     assert_eq!(run.stderr.lines().count(), 1);
     let expected = json!({"error": {
-        "kind": "below_minimum", "message": below_minimum(247, 500),
+        "kind": "below_minimum", "message": messages::below_minimum(247, 500),
         "credits": 247, "minimum": 500, "retryable": false, "exit_code": 1,
     }});
     assert_eq!(
@@ -161,14 +100,14 @@ fn a_balance_below_the_minimum_is_printed_and_reported_with_both_numbers() {
 #[test]
 fn an_error_without_a_reply_has_no_status() {
     let no_key = json!({
-        "kind": "no_api_key", "message": "no API key",
-        "hint": NO_KEY_HINT,
+        "kind": "no_api_key", "message": messages::NO_KEY,
+        "hint": messages::NO_KEY_HINT,
         "retryable": false, "exit_code": 3,
     });
     assert_eq!(expect_json_error(&mut clado(), 3, "no_api_key"), no_key);
     let bad_key = json!({
         "kind": "no_api_key",
-        "message": "the API key from --api-key has a control character after character 3",
+        "message": messages::bad_key("--api-key", "has a control character after character 3"),
         "retryable": false, "exit_code": 3,
     });
     assert_eq!(
@@ -182,14 +121,11 @@ fn a_reply_without_a_balance_has_its_status() {
     let api = api(200, "{}");
     let expected = json!({
         "kind": "unexpected_reply",
-        "message": "the reply has no integer \"credits\" field (HTTP 200)",
-        "hint": format!("check CLADO_API_URL; the request went to {}/api/credits", api.url()),
+        "message": format!("{} (HTTP 200)", messages::NO_BALANCE),
+        "hint": messages::check_url(&api.url()),
         "status": 200, "retryable": false, "exit_code": 8,
     });
-    assert_eq!(
-        expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply"),
-        expected
-    );
+    expect_fields(&api, &expected);
 }
 
 #[test]
@@ -206,15 +142,15 @@ fn a_redirect_is_an_unexpected_reply_with_its_status() {
 
 #[test]
 fn a_bad_url_is_a_usage_error() {
-    let problem = "not a URL such as https://host or https://host:port/prefix";
     let error = expect_json_error(&mut ask("nonsense"), 2, "usage");
     let expected = json!({
-        "kind": "usage", "message": format!("bad URL in CLADO_API_URL: {problem}"),
+        "kind": "usage", "message": messages::bad_url("CLADO_API_URL", messages::NOT_A_URL),
         "retryable": false, "exit_code": 2,
     });
     assert_eq!(error, expected);
     let error = expect_json_error(clado().args(["--api-url", "nonsense"]), 2, "usage");
-    assert_eq!(error["message"], format!("bad URL in --api-url: {problem}"));
+    let message = messages::bad_url("--api-url", messages::NOT_A_URL);
+    assert_eq!(error["message"], message);
 }
 
 #[test]

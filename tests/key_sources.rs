@@ -14,9 +14,11 @@ use std::{
 use socket2::SockRef;
 use tempfile::TempDir;
 
+use crate::common::messages;
 use crate::common::server::Server;
-use crate::common::{BALANCE, messages::KEY_ALONE};
-use crate::common::{KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, run};
+use crate::common::{
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, run,
+};
 
 /// A key without a known prefix, so that nothing but the list of keys can hide it.
 const PLAIN_KEY: &str = "an-unremarkable-key-0123";
@@ -73,14 +75,14 @@ fn a_file_that_a_variable_names_is_named_with_the_variable() {
     let name = format!("{} (from CLADO_API_KEY_FILE)", path.display());
     let mut command = clado();
     command.env("CLADO_API_KEY_FILE", &path);
-    let message = format!("the API key from {name} has a tab after character 7");
+    let message = messages::bad_key(&name, "has a tab after character 7");
     expect_error(&mut command, 3, "no_api_key", &message, None);
 
     let api = api(401, "");
     fs::write(&path, KEY).unwrap();
     command.env("CLADO_API_URL", api.url());
     let error = expect_json_error(&mut command, 3, "unauthorized");
-    assert_eq!(error["hint"], format!("the key came from {name}"));
+    assert_eq!(error["hint"], messages::key_came_from(name));
 }
 
 #[test]
@@ -187,7 +189,13 @@ fn a_key_file_with_two_lines_is_refused_with_a_hint_for_files() {
     );
     let mut command = clado();
     command.arg("--api-key-file").arg(&path);
-    expect_error(&mut command, 3, "no_api_key", &message, Some(KEY_ALONE));
+    expect_error(
+        &mut command,
+        3,
+        "no_api_key",
+        &message,
+        Some(messages::KEY_ALONE),
+    );
 }
 
 #[test]

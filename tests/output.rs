@@ -4,7 +4,7 @@ use std::io::{Read, pipe};
 
 use jiff::{Timestamp, ToSpan, ZonedDateTime, tz::TimeZone};
 
-use crate::common::messages::below_minimum;
+use crate::common::messages;
 use crate::common::{KEY, api, ask, expect_balance, expect_json_error, run, std_command};
 
 fn utc_now() -> ZonedDateTime {
@@ -16,10 +16,7 @@ fn utc_now() -> ZonedDateTime {
 fn expect_last_topup(json: &str, shown: &str) {
     let api = api(200, format!(r#"{{"credits": 5, "last_topup_at": {json}}}"#));
     let run = run(&mut ask(&api.url()));
-    assert_eq!(
-        run.stdout,
-        format!("Credits      5\nLast top-up  {shown}\n")
-    );
+    assert_eq!(run.stdout, messages::table(5, shown));
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
 
@@ -46,7 +43,7 @@ fn the_date_is_in_utc_whatever_the_time_zone() {
     let api = api(200, body);
     for zone in ["JST-9", "Asia/Tokyo", "America/New_York"] {
         let run = run(ask(&api.url()).env("TZ", zone));
-        let expected = "Credits      5\nLast top-up  2031-01-15 08:30 UTC\n";
+        let expected = messages::table(5, "2031-01-15 08:30 UTC");
         assert_eq!(run.stdout, expected, "{zone}");
     }
 }
@@ -62,7 +59,7 @@ fn a_date_in_the_future_has_no_age() {
 fn never_topped_up_is_never() {
     expect_last_topup("null", "never");
     let run = run(&mut ask(&api(200, r#"{"credits": 5}"#).url()));
-    assert_eq!(run.stdout, "Credits      5\nLast top-up  never\n");
+    assert_eq!(run.stdout, messages::table(5, "never"));
 }
 
 #[test]
@@ -104,10 +101,7 @@ fn digits_that_the_key_and_the_timestamp_share_are_shown() {
     );
     let run = run(ask(&api.url()).env("CLADO_API_KEY", "lk_test_123456"));
     let shown = then.strftime("%Y-%m-%d %H:%M UTC (3 days ago)");
-    assert_eq!(
-        run.stdout,
-        format!("Credits      123456\nLast top-up  {shown}\n")
-    );
+    assert_eq!(run.stdout, messages::table(123_456, shown));
 }
 
 #[test]
@@ -123,7 +117,7 @@ fn the_number_is_not_grouped() {
             run(ask(&api.url()).arg("--plain")).stdout,
             format!("{number}\n")
         );
-        let table = format!("Credits      {number}\nLast top-up  never\n");
+        let table = messages::table(number, "never");
         assert_eq!(run(&mut ask(&api.url())).stdout, table);
     }
 }
@@ -167,7 +161,7 @@ fn a_body_that_repeats_the_key_is_not_printed() {
         let api = api(200, format!(r#"{{"credits": 247, {member}}}"#));
         expect_balance(&mut ask(&api.url()));
         let table = run(&mut ask(&api.url()));
-        assert_eq!(table.stdout, "Credits      247\nLast top-up  never\n");
+        assert_eq!(table.stdout, messages::table(247, "never"));
         let error = expect_json_error(&mut ask(&api.url()), 8, "unexpected_reply");
         assert_eq!(error["message"], message);
     }
@@ -208,9 +202,9 @@ fn quiet_and_verbose_together_print_only_the_lines_of_verbose() {
 #[test]
 fn below_the_minimum_the_balance_comes_first_and_then_the_complaint() {
     let api = api(200, r#"{"credits": 5}"#);
-    let complaint = format!("{}\n", below_minimum(5, 6));
+    let complaint = format!("{}\n", messages::below_minimum(5, 6));
     for (form, printed) in [
-        ("--color=never", "Credits      5\nLast top-up  never\n"),
+        ("--color=never", PLAIN),
         ("--plain", "5\n"),
         ("--quiet", ""),
     ] {
@@ -260,7 +254,7 @@ fn away_from_a_terminal_colour_has_to_be_asked_for() {
 fn a_balance_of_0_or_less_is_red() {
     for credits in ["0", "-5"] {
         let api = api(200, format!(r#"{{"credits": {credits}}}"#));
-        let table = format!("Credits      \u{1b}[31m{credits}\u{1b}[0m\nLast top-up  never\n");
+        let table = messages::table(format!("\u{1b}[31m{credits}\u{1b}[0m"), "never");
         assert_eq!(
             run(ask(&api.url()).args(["--color", "always"])).stdout,
             table
@@ -278,10 +272,7 @@ fn the_age_is_dim() {
     );
     let run = run(ask(&api.url()).args(["--color", "always"]));
     let date = then.strftime("%Y-%m-%d %H:%M UTC \u{1b}[2m(3 days ago)\u{1b}[0m");
-    assert_eq!(
-        run.stdout,
-        format!("Credits      \u{1b}[1m5\u{1b}[0m\nLast top-up  {date}\n")
-    );
+    assert_eq!(run.stdout, messages::table("\u{1b}[1m5\u{1b}[0m", date));
 }
 
 #[test]

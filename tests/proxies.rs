@@ -9,7 +9,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use tempfile::NamedTempFile;
 
-use crate::common::messages::issuer_not_in;
+use crate::common::messages;
 use crate::common::proxy::{self, Seen};
 use crate::common::server::{DeadPort, Server, close_after_client, read_head};
 use crate::common::tls::{self, Authority, accept, ask_trusting, config, params};
@@ -67,10 +67,8 @@ fn expect_proxy_error(proxy: &str, message: &str, hint: Option<&str>, retryable:
     // The user name and password are not shown.
     let (scheme, address) = proxy.split_once("://").unwrap();
     let address = address.rsplit('@').next().unwrap();
-    let message = message.replace(
-        "{}",
-        &format!("the proxy {scheme}://{address} (from HTTPS_PROXY)"),
-    );
+    let name = messages::proxy(format!("{scheme}://{address}"), "HTTPS_PROXY");
+    let message = message.replace("{}", &name);
     let message = message.replace("SERVER", &tls::name(&server));
     let mut command = ask_through(proxy, &server, &trusted);
     let error = expect_error(&mut command, 7, "network", &message, hint);
@@ -183,8 +181,7 @@ fn what_follows_the_proxys_answer_belongs_to_tls() {
         tls::name(&server),
         proxy.url()
     );
-    let hint =
-        Some("a login page of the network may be in the way, or the port is one for plain http");
+    let hint = Some(messages::LOGIN_PAGE);
     expect_error(
         &mut ask_through(&proxy.url(), &server, &trusted),
         7,
@@ -306,8 +303,8 @@ fn a_proxy_that_does_not_answer_in_http_is_named() {
 #[test]
 fn a_proxy_that_closes_the_connection_is_named() {
     for answer in ["", "HTTP/1.1 200 O"] {
-        let message = "the connection to {} was lost: the other side closed the connection";
-        expect_proxy_error(&Server::sending(answer).url(), message, None, true);
+        let message = messages::lost_connection("{}", messages::CLOSED);
+        expect_proxy_error(&Server::sending(answer).url(), &message, None, true);
     }
 }
 
@@ -317,38 +314,18 @@ fn a_proxy_that_is_not_there_or_resets_the_connection_is_named() {
     for scheme in ["http", "https", "socks4a", "socks5h"] {
         let dead = DeadPort::new();
         let url = format!("{scheme}://{}", dead.address);
-        expect_proxy_error(
-            &url,
-            "could not connect to {}: connection refused",
-            None,
-            true,
-        );
+        let message = messages::could_not_connect("{}", messages::REFUSED);
+        expect_proxy_error(&url, &message, None, true);
     }
-    for (scheme, message) in [
-        (
-            "http",
-            "the connection to {} was lost: connection reset by peer",
-        ),
-        (
-            "socks4a",
-            "the connection to {} was lost: connection reset by peer",
-        ),
-        (
-            "socks5h",
-            "the connection to {} was lost: connection reset by peer",
-        ),
-    ] {
+    let message = messages::lost_connection("{}", messages::RESET);
+    for scheme in ["http", "socks4a", "socks5h"] {
         let proxy = Server::new(|stream| {
             let _ = stream.peek(&mut [0]);
             crate::common::server::reset_on_close(&stream);
             String::new()
         });
-        expect_proxy_error(
-            &format!("{scheme}://{}", proxy.address),
-            message,
-            None,
-            true,
-        );
+        let url = format!("{scheme}://{}", proxy.address);
+        expect_proxy_error(&url, &message, None, true);
     }
 }
 
@@ -365,8 +342,8 @@ fn a_proxy_that_cannot_be_resolved_is_named() {
                 .env(variable, format!("{scheme}://{name}:1"));
             let error = expect_json_error(&mut command, 7, "network");
             let message = error["message"].as_str().unwrap();
-            let start =
-                format!("could not resolve the proxy {scheme}://{name}:1 (from {variable}): ");
+            let proxy = messages::proxy(format!("{scheme}://{name}:1"), variable);
+            let start = messages::could_not_resolve(proxy);
             assert!(message.starts_with(&start), "{message}");
             assert_eq!(error["retryable"], true);
         }
@@ -404,14 +381,14 @@ fn the_certificate_of_an_https_proxy_is_verified() {
         ),
         (
             unknown_issuer,
-            "is self-signed or from an unknown issuer",
-            issuer_not_in(trusted.path()),
+            messages::UNKNOWN_ISSUER,
+            messages::issuer_not_in(trusted.path()),
         ),
     ] {
         let server = Server::silent();
         let proxy = proxy::https(server.address, config(identity));
         let url = format!("https://localhost:{}", proxy.address.port());
-        let message = format!("the certificate of the proxy {url} (from HTTPS_PROXY) {problem}");
+        let message = messages::bad_certificate(messages::proxy(&url, "HTTPS_PROXY"), problem);
         let login = url.replace("//", &format!("//{ENCODED}@"));
         let mut command = ask_through(&login, &server, &trusted);
         expect_error(&mut command, 7, "tls", &message, Some(&hint));
@@ -429,9 +406,8 @@ fn an_https_proxy_that_closes_the_connection_is_named() {
     let config = Arc::new(config(authority.good()));
     let proxy = Server::new(move |stream| read_head(&mut accept(&config, stream)));
     let url = format!("https://localhost:{}", proxy.address.port());
-    let message = format!(
-        "the connection to the proxy {url} (from HTTPS_PROXY) was lost: the other side closed the connection"
-    );
+    let name = messages::proxy(&url, "HTTPS_PROXY");
+    let message = messages::lost_connection(name, messages::CLOSED);
     let mut command = ask_through(&url, &server, &trusted);
     let error = expect_error(&mut command, 7, "network", &message, None);
     assert_eq!(error["retryable"], true);
@@ -446,9 +422,8 @@ fn a_proxy_that_is_not_an_https_proxy_does_not_speak_tls() {
         String::new()
     });
     let url = format!("https://{}", proxy.address);
-    let message = format!("the proxy {url} (from HTTPS_PROXY) does not speak TLS on this port");
-    let hint =
-        Some("most proxies are reached in plain http: write http://host:port in HTTPS_PROXY");
+    let message = messages::proxy(&url, "HTTPS_PROXY") + " does not speak TLS on this port";
+    let hint = Some(messages::PLAIN_PROXY);
     expect_error(
         &mut ask_through(&url, &server, &trusted),
         7,
@@ -646,26 +621,22 @@ fn a_proxy_that_does_not_answer_in_socks_is_named() {
 
 #[test]
 fn a_socks_proxy_that_closes_the_connection_is_named() {
-    const LOST: &str = "the connection to {} was lost: the other side closed the connection";
-    const NOT_REACHED: &str = "{} closed the connection without reaching SERVER";
-    const CASES: &[(&str, &[&[u8]], &str)] = &[
-        ("socks4a", &[b"\x00"], LOST),
-        ("socks5h", &[b"\x05"], LOST),
-        ("socks5h", &[b"\x05\x00", b"\x05"], LOST),
-        ("socks5h", &[b"\x05\x00", b"\x05\x00\x00\x01\0\0"], LOST),
-        ("socks5h", &[b""], LOST),
-        // As OpenSSH's `ssh -D` does where it can't connect.
-        ("socks4a", &[b""], NOT_REACHED),
-        ("socks5h", &[b"\x05\x00", b""], NOT_REACHED),
+    let lost = &messages::lost_connection("{}", messages::CLOSED);
+    // As OpenSSH's `ssh -D` does where it can't connect.
+    let not_reached = "{} closed the connection without reaching SERVER";
+    let cases: [(&str, &'static [&[u8]], &str); 7] = [
+        ("socks4a", &[b"\x00"], lost),
+        ("socks5h", &[b"\x05"], lost),
+        ("socks5h", &[b"\x05\x00", b"\x05"], lost),
+        ("socks5h", &[b"\x05\x00", b"\x05\x00\x00\x01\0\0"], lost),
+        ("socks5h", &[b""], lost),
+        ("socks4a", &[b""], not_reached),
+        ("socks5h", &[b"\x05\x00", b""], not_reached),
     ];
-    for (scheme, answers, message) in CASES {
+    for (scheme, answers, message) in cases {
         let proxy = answering_in_turn(answers);
-        expect_proxy_error(
-            &format!("{scheme}://{}", proxy.address),
-            message,
-            None,
-            true,
-        );
+        let url = format!("{scheme}://{}", proxy.address);
+        expect_proxy_error(&url, message, None, true);
     }
 }
 
@@ -746,7 +717,7 @@ fn http_proxy_is_not_read() {
 
 #[test]
 fn a_value_that_cannot_be_used_is_an_error_that_does_not_show_it() {
-    let hint = Some("a proxy is given as http://host:port or http://user:password@host:port");
+    let hint = Some(messages::HOW_TO_NAME_A_PROXY);
     let trusted = Authority::new().file();
     for variable in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         let shown = shown_variable(variable);

@@ -6,7 +6,7 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use crate::common::messages::{TRY_LATER, check_url, request_went_to};
+use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{
     BALANCE, KEY, Run, api, ask, expect_balance, expect_error, expect_json_error, run,
@@ -16,7 +16,7 @@ use crate::common::{
 #[track_caller]
 fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
     let api = api(200, body);
-    let hint = check_url(&api.url());
+    let hint = messages::check_url(&api.url());
     let message = match message.split_once(": ") {
         Some((problem, text)) => format!("{problem} (HTTP 200): {text}"),
         None => format!("{message} (HTTP 200)"),
@@ -36,9 +36,15 @@ fn expect_unreadable(body: impl AsRef<[u8]>, message: &str) {
 #[track_caller]
 fn expect_message(body: impl AsRef<[u8]>, message: &str) {
     let api = api(500, body);
-    let message = format!("the service failed (HTTP 500){message}");
+    let message = messages::service_failed(500) + message;
     let mut command = ask(&api.url());
-    let error = expect_error(&mut command, 5, "server_error", &message, Some(TRY_LATER));
+    let error = expect_error(
+        &mut command,
+        5,
+        "server_error",
+        &message,
+        Some(messages::TRY_LATER),
+    );
     assert_eq!(error["status"], 500);
 }
 
@@ -99,11 +105,12 @@ fn a_balance_that_is_not_an_integer_in_range_is_refused() {
 
 #[test]
 fn a_body_without_a_balance_is_refused_with_the_reason() {
-    let no_integer = "the reply has no integer \"credits\" field";
+    let no_integer = messages::NO_BALANCE;
     let ambiguous = "the reply has more than one \"credits\" or \"last_topup_at\" field";
     let not_an_object = "the reply is not a JSON object";
-    let not_json = "the reply is not JSON";
-    let web_page = "HOST sent a web page instead of JSON";
+    let not_json = messages::NOT_JSON;
+    let text_instead = format!("{not_json}: Welcome to the hotel");
+    let web_page = &messages::web_page_instead_of_json("HOST");
     for (body, message) in [
         (r#"{"balance": 247}"#, no_integer),
         (r#"{"Credits": 247}"#, no_integer),
@@ -125,10 +132,7 @@ fn a_body_without_a_balance_is_refused_with_the_reason() {
         (r#"{"credits": NaN}"#, not_json),
         ("{'credits': 247}", not_json),
         (r#"{"credits": 247,}"#, not_json),
-        (
-            "Welcome to the hotel",
-            "the reply is not JSON: Welcome to the hotel",
-        ),
+        ("Welcome to the hotel", &text_instead),
         ("<!DOCTYPE html><p>Welcome to the hotel", web_page),
         ("\n <p>Welcome to the hotel", web_page),
         ("<!-- hotel --><svg/>", web_page),
@@ -145,7 +149,7 @@ fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
         b"{\"credits\": 1, \"\xff\": 1}",
         b"\xff\xfe{\x00",
     ] {
-        expect_unreadable(body, "the reply is not JSON");
+        expect_unreadable(body, messages::NOT_JSON);
     }
 }
 
@@ -205,7 +209,7 @@ fn a_web_page_is_never_shown() {
         "\u{feff}\n<H1>no luck</H1>",
         "no luck: <!DOCTYPE HTML><p>no luck",
     ] {
-        expect_message(page, ", with a web page instead of the API's answer");
+        expect_message(page, messages::WITH_A_WEB_PAGE);
     }
     for json in [
         r#"{"detail": "<html><body>no luck</body></html>"}"#,
@@ -263,7 +267,7 @@ fn text_in_any_script_stays_readable() {
         );
         let body = serde_json::json!({ "credits": 5, "last_topup_at": text }).to_string();
         let run = run(&mut ask(&api(200, body).url()));
-        assert_eq!(run.stdout, format!("Credits      5\nLast top-up  {text}\n"));
+        assert_eq!(run.stdout, messages::table(5, text));
     }
 }
 
@@ -284,10 +288,7 @@ fn hostile_characters_are_escaped() {
     expect_message(format!(r#"{{"error": {{"message": {json}}}}}"#), &shown);
     let date = api(200, format!(r#"{{"credits": 5, "last_topup_at": {json}}}"#));
     let run = run(&mut ask(&date.url()));
-    assert_eq!(
-        run.stdout,
-        format!("Credits      5\nLast top-up  {HARMLESS}\n")
-    );
+    assert_eq!(run.stdout, messages::table(5, HARMLESS));
 }
 
 #[test]
@@ -295,9 +296,10 @@ fn an_error_reply_that_is_cut_short_still_counts_by_its_status() {
     let server = Server::sending(
         "HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\n{\"detail\": \"Inv",
     );
-    let hint = Some("the key came from CLADO_API_KEY");
-    let message = "the API key was rejected (HTTP 401)";
-    expect_error(&mut ask(&server.url()), 3, "unauthorized", message, hint);
+    let hint = messages::key_came_from("CLADO_API_KEY");
+    let message = messages::key_rejected(401);
+    let mut command = ask(&server.url());
+    expect_error(&mut command, 3, "unauthorized", &message, Some(&hint));
 }
 
 #[test]
@@ -308,19 +310,14 @@ fn a_redirect_is_reported_and_not_followed() {
         let target = format!("{}/next", elsewhere.url());
         let mock = server
             .mock("GET", "/api/credits")
-            .with_status(status)
+            .with_status(status.into())
             .with_header("location", &target);
         mock.create();
         let host = server.host_with_port();
-        let message = format!("{host} redirected to {target} (HTTP {status}), not followed");
-        let hint = format!("check CLADO_API_URL; the request went to http://{host}/api/credits");
-        expect_error(
-            &mut ask(&server.url()),
-            8,
-            "unexpected_reply",
-            &message,
-            Some(&hint),
-        );
+        let message = messages::redirected(host, &target, status);
+        let hint = messages::check_url(&server.url());
+        let mut command = ask(&server.url());
+        expect_error(&mut command, 8, "unexpected_reply", &message, Some(&hint));
     }
     elsewhere.expect_no_request();
 }
@@ -331,16 +328,11 @@ fn the_target_of_a_redirect_is_shown_without_the_key_and_escaped() {
     let server = Server::sending(format!(
         "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
     ));
-    let (host, shown) = (server.address, r"https://x.example/?k=(redacted)\u{202e}");
-    let message = format!("{host} redirected to {shown} (HTTP 302), not followed");
-    let hint = format!("check CLADO_API_URL; the request went to http://{host}/api/credits");
-    expect_error(
-        &mut ask(&server.url()),
-        8,
-        "unexpected_reply",
-        &message,
-        Some(&hint),
-    );
+    let shown = r"https://x.example/?k=(redacted)\u{202e}";
+    let message = messages::redirected(server.address, shown, 302);
+    let hint = messages::check_url(&server.url());
+    let mut command = ask(&server.url());
+    expect_error(&mut command, 8, "unexpected_reply", &message, Some(&hint));
 }
 
 #[test]
@@ -402,7 +394,7 @@ fn the_wait_after_a_429_is_shown_and_not_slept() {
             Some(seconds) => format!("; try again in {seconds} seconds"),
             None => String::new(),
         };
-        let message = format!("rate limited (HTTP 429): slow down{wait_text}");
+        let message = format!("{}: slow down{wait_text}", messages::RATE_LIMITED);
         let error = expect_error(&mut ask(&server.url()), 6, "rate_limited", &message, None);
         assert_eq!(error["retry_after"].as_u64(), wait, "{header} {body}");
         mock.assert();
@@ -443,11 +435,8 @@ fn balance_of_length(length: usize) -> String {
 fn a_balance_of_64_kib_is_read_and_a_larger_one_is_refused() {
     expect_balance(&mut ask(&api(200, balance_of_length(64 << 10)).url()));
     let larger = api(200, balance_of_length((64 << 10) + 1));
-    let message = format!(
-        "{} sent a reply larger than 64 KiB (HTTP 200)",
-        larger.host_with_port()
-    );
-    let hint = check_url(&larger.url());
+    let message = messages::too_large(larger.host_with_port()) + " (HTTP 200)";
+    let hint = messages::check_url(&larger.url());
     let mut command = ask(&larger.url());
     expect_error(&mut command, 8, "unexpected_reply", &message, Some(&hint));
 }
@@ -471,9 +460,16 @@ fn an_error_body_without_an_end_is_not_read_to_its_end() {
         let _ = stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\n\r\n");
         while stream.write_all(&[b'x'; 1024]).is_ok() {}
     });
-    let message = format!("the service failed (HTTP 500): {}…", "x".repeat(199));
+    let failed = messages::service_failed(500);
+    let message = format!("{failed}: {}…", "x".repeat(199));
     let mut command = ask(&server.url());
-    expect_error(&mut command, 5, "server_error", &message, Some(TRY_LATER));
+    expect_error(
+        &mut command,
+        5,
+        "server_error",
+        &message,
+        Some(messages::TRY_LATER),
+    );
 }
 
 #[test]
@@ -489,7 +485,7 @@ fn the_server_of_a_reply_is_named_when_it_is_not_the_default_one() {
         (200, r#"{"error": "Key suspended"}"#),
     ] {
         let api = api(status, body);
-        let place = request_went_to(&api.url());
+        let place = messages::request_went_to(&api.url());
         let stderr = run(&mut ask(&api.url())).stderr;
         assert!(stderr.lines().next().unwrap().ends_with(&place), "{stderr}");
         assert_eq!(stderr.matches(&api.url()).count(), 1, "{stderr}");
@@ -509,8 +505,9 @@ fn a_full_stop_of_the_server_does_not_stand_before_what_is_added() {
         let api = api(429, format!(r#"{{"error": "{sent}", "retry_after": 60}}"#));
         let stderr = run(&mut ask(&api.url())).stderr;
         let expected = format!(
-            "error: rate limited (HTTP 429): {shown}try again in 60 seconds{}\n",
-            request_went_to(&api.url())
+            "error: {}: {shown}try again in 60 seconds{}\n",
+            messages::RATE_LIMITED,
+            messages::request_went_to(&api.url())
         );
         assert_eq!(stderr, expected);
     }
@@ -541,15 +538,10 @@ fn text_is_not_called_compressed_whatever_its_content_encoding_says() {
         let server = Server::sending(format!(
             "HTTP/1.1 200 OK\r\nContent-Encoding: {header}\r\nContent-Length: 12\r\n\r\nout of order"
         ));
-        let hint = check_url(&server.url());
+        let hint = messages::check_url(&server.url());
         let mut command = ask(&server.url());
-        expect_error(
-            &mut command,
-            8,
-            "unexpected_reply",
-            "the reply is not JSON (HTTP 200): out of order",
-            Some(&hint),
-        );
+        let message = format!("{} (HTTP 200): out of order", messages::NOT_JSON);
+        expect_error(&mut command, 8, "unexpected_reply", &message, Some(&hint));
     }
     // A blank header says nothing about a body that is not text.
     let server = Server::sending(
@@ -557,12 +549,13 @@ fn text_is_not_called_compressed_whatever_its_content_encoding_says() {
     );
     let error = expect_json_error(&mut ask(&server.url()), 8, "unexpected_reply");
     let message = error["message"].as_str().unwrap();
-    assert!(message.starts_with("the reply is not JSON"), "{message}");
+    assert!(message.starts_with(messages::NOT_JSON), "{message}");
 }
 
 #[test]
 fn the_message_in_a_200_without_a_balance_is_shown() {
-    let no_integer = "the reply has no integer \"credits\" field (HTTP 200): Key suspended";
+    let no_integer = format!("{} (HTTP 200): Key suspended", messages::NO_BALANCE);
+    let no_integer = no_integer.as_str();
     for (body, message) in [
         (r#"{"error": "Key suspended"}"#, no_integer),
         (
@@ -586,9 +579,13 @@ fn the_message_in_a_200_without_a_balance_is_shown() {
         assert_eq!(error["retryable"], false);
     }
     // What is not JSON may come from something else than the API.
-    expect_unreadable("Key suspended", "the reply is not JSON: Key suspended");
-    expect_unreadable(b"cl\xe9 refus\xe9e", "the reply is not JSON: clé refusée");
-    expect_unreadable("[warn] no luck", "the reply is not JSON: [warn] no luck");
+    for (body, text) in [
+        (&b"Key suspended"[..], "Key suspended"),
+        (b"cl\xe9 refus\xe9e", "clé refusée"),
+        (b"[warn] no luck", "[warn] no luck"),
+    ] {
+        expect_unreadable(body, &format!("{}: {text}", messages::NOT_JSON));
+    }
 }
 
 #[test]
@@ -632,21 +629,30 @@ fn a_message_in_latin_1_is_read() {
 
 #[test]
 fn a_web_page_with_any_status_is_named_and_does_not_blame_the_key() {
-    for (status, code, kind, headline) in [
-        (400, 8, "unexpected_reply", "unexpected reply"),
-        (401, 3, "unauthorized", "access denied"),
-        (403, 3, "unauthorized", "access denied"),
-        (404, 4, "not_found", "no credit information found"),
-        (418, 8, "unexpected_reply", "unexpected reply"),
-        (429, 6, "rate_limited", "rate limited"),
-        (502, 5, "server_error", "the service failed"),
+    for (status, code, kind, message) in [
+        (400, 8, "unexpected_reply", messages::unexpected_reply(400)),
+        (
+            401,
+            3,
+            "unauthorized",
+            "access denied (HTTP 401)".to_owned(),
+        ),
+        (
+            403,
+            3,
+            "unauthorized",
+            "access denied (HTTP 403)".to_owned(),
+        ),
+        (404, 4, "not_found", messages::NOT_FOUND.to_owned()),
+        (418, 8, "unexpected_reply", messages::unexpected_reply(418)),
+        (429, 6, "rate_limited", messages::RATE_LIMITED.to_owned()),
+        (502, 5, "server_error", messages::service_failed(502)),
     ] {
         let api = api(status, "<html><h1>Authorization Required</h1></html>");
-        let message =
-            format!("{headline} (HTTP {status}), with a web page instead of the API's answer");
-        let check_url = check_url(&api.url());
+        let message = message + messages::WITH_A_WEB_PAGE;
+        let check_url = messages::check_url(&api.url());
         let hint = match status {
-            502 => TRY_LATER,
+            502 => messages::TRY_LATER,
             _ => &check_url,
         };
         let error = expect_error(&mut ask(&api.url()), code, kind, &message, Some(hint));
@@ -659,14 +665,15 @@ fn the_wait_after_a_503_is_shown() {
     let server = Server::sending(
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n",
     );
-    let message = "the service failed (HTTP 503); try again in 90 seconds";
-    let error = expect_error(&mut ask(&server.url()), 5, "server_error", message, None);
+    let message = messages::service_failed(503) + "; try again in 90 seconds";
+    let error = expect_error(&mut ask(&server.url()), 5, "server_error", &message, None);
     assert_eq!(error["retry_after"], 90);
     let server =
         Server::sending("HTTP/1.1 500 Oops\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n");
-    let message = "the service failed (HTTP 500)";
+    let message = messages::service_failed(500);
     let mut command = ask(&server.url());
-    let error = expect_error(&mut command, 5, "server_error", message, Some(TRY_LATER));
+    let hint = Some(messages::TRY_LATER);
+    let error = expect_error(&mut command, 5, "server_error", &message, hint);
     assert!(error["retry_after"].is_null());
 }
 
@@ -680,14 +687,14 @@ fn the_wait_until_a_date_is_shown_in_each_form_of_http() {
         "%a %b %e %H:%M:%S %Y",
     ] {
         let date = date.strftime(form);
-        for (status, code, kind, headline) in [
-            (429, 6, "rate_limited", "rate limited"),
-            (503, 5, "server_error", "the service failed"),
+        for (status, code, kind, message) in [
+            (429, 6, "rate_limited", messages::RATE_LIMITED.to_owned()),
+            (503, 5, "server_error", messages::service_failed(503)),
         ] {
             let server = Server::sending(format!(
                 "HTTP/1.1 {status} Wait\r\nRetry-After: {date}\r\nContent-Length: 0\r\n\r\n"
             ));
-            let message = format!("{headline} (HTTP {status}); try again in 3 hours");
+            let message = message + "; try again in 3 hours";
             expect_error(&mut ask(&server.url()), code, kind, &message, None);
         }
     }
@@ -704,7 +711,7 @@ fn a_long_wait_is_given_in_minutes_or_hours() {
         (86_400, "24 hours"),
     ] {
         let api = api(429, format!(r#"{{"retry_after": {seconds}}}"#));
-        let message = format!("rate limited (HTTP 429); try again in {shown}");
+        let message = format!("{}; try again in {shown}", messages::RATE_LIMITED);
         let error = expect_error(&mut ask(&api.url()), 6, "rate_limited", &message, None);
         assert_eq!(error["retry_after"], seconds);
     }
@@ -789,7 +796,7 @@ fn a_long_location_and_a_long_content_encoding_are_cut() {
 fn a_blank_location_is_taken_as_missing() {
     let server = Server::sending("HTTP/1.1 302 Found\r\nLocation:  \r\nContent-Length: 0\r\n\r\n");
     let error = expect_json_error(&mut ask(&server.url()), 8, "unexpected_reply");
-    assert_eq!(error["message"], "unexpected reply (HTTP 302)");
+    assert_eq!(error["message"], messages::unexpected_reply(302));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use assert_cmd::Command;
 
-use crate::common::messages::OUT_OF_DATE;
+use crate::common::messages;
 use crate::common::server::{DeadPort, Server, close_after_client, read_head, reset_on_close};
 use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, proxy, run, tls};
 
@@ -151,8 +151,9 @@ fn a_redirect_is_not_followed_to_the_same_host_and_port() {
         assert_eq!(
             run.stderr,
             format!(
-                "error: {address} redirected to {target} (HTTP {status}), not followed\n\
-                 hint: check CLADO_API_URL; the request went to {url}/api/credits\n"
+                "error: {}\nhint: {}\n",
+                messages::redirected(address, &target, status),
+                messages::check_url(&url)
             )
         );
         server.expect_one_request();
@@ -188,7 +189,8 @@ fn a_blank_url_variable_counts_as_unset() {
     for blank in ["", "  "] {
         // Plain http would not go through a proxy: it is the default URL that is asked.
         let run = run(ask(blank).env("HTTPS_PROXY", &proxy));
-        let message = format!("error: could not connect to the proxy {proxy} (from HTTPS_PROXY): ");
+        let name = messages::proxy(&proxy, "HTTPS_PROXY");
+        let message = format!("error: {}", messages::could_not_connect(name, ""));
         assert!(
             run.code == Some(7) && run.stderr.starts_with(&message),
             "{run:?}"
@@ -199,23 +201,14 @@ fn a_blank_url_variable_counts_as_unset() {
 #[test]
 fn a_bad_url_is_a_usage_error_that_does_not_show_it() {
     for (url, problem) in [
-        (
-            "search.clado.ai",
-            "not a URL such as https://host or https://host:port/prefix",
-        ),
+        ("search.clado.ai", messages::NOT_A_URL),
         ("ftp://host", "the scheme must be https"),
         (
             "https://joe:hunter2@host",
             "user name and password are not allowed in it",
         ),
-        (
-            "https://host/?token=hunter2",
-            "a query or fragment is not allowed in it",
-        ),
-        (
-            "https://host/#hunter2",
-            "a query or fragment is not allowed in it",
-        ),
+        ("https://host/?token=hunter2", messages::HAS_QUERY),
+        ("https://host/#hunter2", messages::HAS_QUERY),
         (
             "http://search.clado.ai",
             "plain http is only for this machine; use https, or a loopback address",
@@ -225,9 +218,9 @@ fn a_bad_url_is_a_usage_error_that_does_not_show_it() {
             "its port is not a number from 1 to 65535",
         ),
     ] {
-        let message = format!("bad URL in CLADO_API_URL: {problem}");
+        let message = messages::bad_url("CLADO_API_URL", problem);
         expect_error(&mut ask(url), 2, "usage", &message, None);
-        let message = format!("bad URL in --api-url: {problem}");
+        let message = messages::bad_url("--api-url", problem);
         expect_error(
             clado().args(["--api-key", KEY, "--api-url", url]),
             2,
@@ -289,13 +282,13 @@ fn a_malformed_host_is_refused_without_a_request() {
         "a b",
     ] {
         let proxy = Server::silent();
-        let message = "bad URL in CLADO_API_URL: its host is not a name or an address";
+        let message = messages::bad_url("CLADO_API_URL", messages::BAD_HOST);
         let mut command = ask(&format!("https://{host}"));
         expect_error(
             command.env("HTTPS_PROXY", proxy.url()),
             2,
             "usage",
-            message,
+            &message,
             None,
         );
         proxy.expect_no_request();
@@ -307,8 +300,8 @@ fn an_address_with_something_behind_its_bracket_is_refused_without_a_request() {
     if crate::common::has_ipv6() {
         let server = Server::on("::1", |mut stream| read_head(&mut stream));
         let url = format!("http://[::1]10.9.9.9:{}", server.address.port());
-        let message = "bad URL in CLADO_API_URL: its host is not a name or an address";
-        expect_error(&mut ask(&url), 2, "usage", message, None);
+        let message = messages::bad_url("CLADO_API_URL", messages::BAD_HOST);
+        expect_error(&mut ask(&url), 2, "usage", &message, None);
         server.expect_no_request();
     }
 }
@@ -341,7 +334,7 @@ fn what_may_come_from_a_wrong_url_hints_at_it() {
                 ask("https://clado.invalid").args(["--api-url", &url]),
             ),
         ] {
-            let hint = format!("\nhint: check {setting}; the request went to {url}/api/credits\n");
+            let hint = format!("\nhint: {}\n", messages::check_setting(setting, &url));
             let stderr = run(command).stderr;
             assert!(stderr.ends_with(&hint), "{what}: {stderr}");
         }
@@ -354,7 +347,7 @@ fn a_url_that_ends_in_the_path_of_the_balance_gets_a_hint() {
     let url = format!("{}/api/credits", server.url());
     let hint =
         format!("leave /api/credits out of CLADO_API_URL; the request went to {url}/api/credits");
-    let message = "no credit information found (HTTP 404)";
+    let message = messages::NOT_FOUND;
     expect_error(&mut ask(&url), 4, "not_found", message, Some(&hint));
 }
 
@@ -379,8 +372,8 @@ fn the_default_url_is_not_hinted_at() {
         &mut command,
         4,
         "not_found",
-        "no credit information found (HTTP 404)",
-        Some(OUT_OF_DATE),
+        messages::NOT_FOUND,
+        Some(messages::OUT_OF_DATE),
     );
 }
 
@@ -456,7 +449,7 @@ fn a_url_whose_host_holds_the_key_is_refused_without_a_request() {
                 command.env("CLADO_API_KEY", key),
                 2,
                 "usage",
-                "the host in CLADO_API_URL contains the API key",
+                &messages::contains_key("host", "CLADO_API_URL"),
                 None,
             );
             let mut command = ask("");
@@ -468,7 +461,7 @@ fn a_url_whose_host_holds_the_key_is_refused_without_a_request() {
                 &mut command,
                 2,
                 "usage",
-                "the host in --api-url contains the API key",
+                &messages::contains_key("host", "--api-url"),
                 None,
             );
             proxy.expect_no_request();
@@ -488,7 +481,7 @@ fn a_proxy_whose_host_is_the_key_is_refused() {
                 &mut command,
                 2,
                 "usage",
-                &format!("the host in {variable} contains the API key"),
+                &messages::contains_key("host", variable),
                 None,
             );
         }
@@ -501,14 +494,14 @@ fn a_host_with_a_part_of_the_key_is_refused() {
         let part = &key[2..14];
         let mut command = ask(&format!("https://x{part}x.invalid"));
         command.env("CLADO_API_KEY", key);
-        let message = "the host in CLADO_API_URL contains the API key";
+        let message = &messages::contains_key("host", "CLADO_API_URL");
         expect_error(&mut command, 2, "usage", message, None);
 
         let mut command = ask("https://127.0.0.1");
         command
             .env("CLADO_API_KEY", key)
             .env("ALL_PROXY", format!("socks5h://x{part}x.invalid"));
-        let message = "the host in ALL_PROXY contains the API key";
+        let message = &messages::contains_key("host", "ALL_PROXY");
         expect_error(&mut command, 2, "usage", message, None);
     }
 }
@@ -536,7 +529,7 @@ fn a_proxy_is_not_sent_the_key_as_a_user_name_or_password() {
                 "HTTPS_PROXY",
                 format!("{scheme}://{login}@{}", proxy.address),
             );
-            let message = "the user name or password in HTTPS_PROXY contains the API key";
+            let message = &messages::contains_key("user name or password", "HTTPS_PROXY");
             let error = expect_error(&mut command, 2, "usage", message, None);
             assert_eq!(error["retryable"], false);
         }
@@ -555,7 +548,7 @@ fn a_key_with_a_colon_inside_is_not_sent_to_a_proxy_in_two_parts() {
     command
         .env("CLADO_API_KEY", key)
         .env("HTTPS_PROXY", format!("http://{key}@{}", proxy.address));
-    let message = "the user name or password in HTTPS_PROXY contains the API key";
+    let message = &messages::contains_key("user name or password", "HTTPS_PROXY");
     expect_error(&mut command, 2, "usage", message, None);
     assert!(proxy.finish().is_empty(), "there was a connection");
 }

@@ -2,6 +2,7 @@
 //!
 //! What a proxy may answer is in `proxies.rs`, and a proxy with several addresses in `addresses.rs`.
 
+use crate::common::messages;
 use crate::common::proxy;
 use crate::common::server::Server;
 use crate::common::tls::{self, Authority, ask_trusting, config, params};
@@ -39,7 +40,7 @@ fn a_socks4_password_is_refused() {
             format!("{scheme}://user:S3cret@{}", proxy.address),
         );
         let message = "HTTPS_PROXY does not name a usable proxy: it has a password, and SOCKS 4 knows only user names";
-        let hint = "a proxy is given as http://host:port or http://user:password@host:port";
+        let hint = messages::HOW_TO_NAME_A_PROXY;
         expect_error(&mut command, 2, "usage", message, Some(hint));
     }
     assert!(proxy.finish().is_empty(), "there was a connection");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::messages::below_minimum;
+use crate::common::messages;
 use crate::common::{BALANCE, api, ask, std_command};
 
 /// The exit code and standard error with this standard output.
@@ -44,7 +44,10 @@ fn a_reader_that_is_gone_changes_nothing() {
         assert_eq!(outcome, (Some(0), String::new()), "{flags:?}");
     }
     let outcome = run_into(closed_pipe(), ask(&api.url()).args(["--min", "500"]));
-    assert_eq!(outcome, (Some(1), format!("{}\n", below_minimum(247, 500))));
+    assert_eq!(
+        outcome,
+        (Some(1), format!("{}\n", messages::below_minimum(247, 500)))
+    );
 }
 
 #[test]

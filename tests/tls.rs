@@ -7,14 +7,14 @@ use std::sync::Arc;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConnection, SupportedProtocolVersion};
 
+use crate::common::messages;
 use crate::common::server::{Server, close_after_client, read_head, reset_on_close};
 use crate::common::tls::{
     self, Authority, ask_trusting, config_with, name, requiring_client_certificate,
 };
 use crate::common::{expect_balance, expect_error, expect_json_error};
 
-const NOT_TLS: Option<&str> =
-    Some("a login page of the network may be in the way, or the port is one for plain http");
+const NOT_TLS: Option<&str> = Some(messages::LOGIN_PAGE);
 const NOTHING_IN_COMMON: &str =
     "has no TLS version, key exchange or cipher in common with this program";
 const SUPPORTED: Option<&str> = Some(

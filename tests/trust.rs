@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::tls::{self, Authority, ask_trusting, config, file, name};
 use crate::common::{BALANCE, KEY, api, ask, expect_balance, expect_json_error, run};
@@ -73,7 +74,7 @@ fn a_variable_whose_path_cannot_be_read_is_an_error_before_any_connection() {
         let mut command = ask(&format!("https://{}", server.address));
         let error = expect_json_error(command.env(variable, path), 2, "usage");
         // The rest is the system's description.
-        let start = format!("could not read {} (from {variable}): ", path.display());
+        let start = messages::could_not_read(path.display(), variable);
         assert!(
             error["message"].as_str().unwrap().starts_with(&start),
             "{error}"
@@ -93,7 +94,7 @@ fn a_path_is_shown_without_control_characters_and_without_the_key() {
             (KEY, "(redacted)"),
         ] {
             let run = run(ask("https://localhost").env(variable, path));
-            let start = format!("error: could not read {shown} (from {variable}): ");
+            let start = format!("error: {}", messages::could_not_read(shown, variable));
             assert!(run.stderr.starts_with(&start), "{}", run.stderr);
             assert_eq!((run.code, run.stderr.lines().count()), (Some(2), 1));
         }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::Command;
 
+use crate::common::messages;
 use crate::common::proxy;
 use crate::common::server::{Server, close_after_client, read_head};
 use crate::common::tls::{self, Authority, ask_trusting, config, params};
@@ -242,7 +243,7 @@ fn verbose_shows_each_step_through_an_http_proxy_and_no_password() {
             .arg("--verbose");
         let stderr = expect_balance(&mut command);
         let using = format!("* using the proxy {scheme}://{url} (from HTTPS_PROXY)\n");
-        let connected = format!("* connected to {}\n", proxy.address);
+        let connected = messages::connected_to(proxy.address);
         let answered = "* CONNECT api.invalid:443\n* the proxy has answered with HTTP 200\n";
         let mut rest = stderr.as_str();
         for line in [using.as_str(), &connected, answered] {

@@ -1,5 +1,6 @@
 //! Help, version and wrong command lines.
 
+use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run};
 
@@ -380,7 +381,7 @@ fn a_minimum_beyond_the_precision_of_a_float_is_exact() {
 fn a_quoted_url_is_named_as_such() {
     for quoted in ["\"https://search.clado.ai\"", "'https://search.clado.ai'"] {
         let mut command = ask(quoted);
-        let message = "bad URL in CLADO_API_URL: it has quotes around it";
+        let message = &messages::bad_url("CLADO_API_URL", "it has quotes around it");
         expect_error(&mut command, 2, "usage", message, None);
     }
 }

@@ -33,12 +33,21 @@ pub enum Trust {
     Roots {
         /// The certificates.
         roots: Arc<RootCertStore>,
-        /// The directories of the store that were not read yet.
-        unread: Vec<PathBuf>,
+        /// What was not read yet.
+        unread: Option<Unread>,
     },
     /// Those of Windows or of an Apple system, through the system's own verifier.
     #[cfg(any(windows, target_vendor = "apple"))]
     System,
+}
+
+/// The directories of a store whose file was read.
+#[derive(Clone)]
+pub struct Unread {
+    file: PathBuf,
+    directories: Vec<PathBuf>,
+    /// The variable that names the directories; `None` for the system's.
+    variable: Option<&'static str>,
 }
 
 impl Trust {
@@ -48,79 +57,95 @@ impl Trust {
     /// When a variable names a file or directories without a usable certificate, and when the system has none.
     pub fn load(check: &Check) -> Result<Trust> {
         let trusted = &check.config.trusted;
-        if trusted.file.is_none() && trusted.directories.is_empty() {
-            check.step("could not read the system's certificates".into());
-            return load_system(check);
-        }
-        let mut roots = RootCertStore::empty();
         if let Some(file) = &trusted.file {
-            let name = name_of(file, Some("SSL_CERT_FILE"));
-            check.step(shown!("could not read the certificates in {}", name));
-            match add_file(file, &mut roots) {
-                Ok(added) => note_added(check, added, &name),
-                Err(unusable) => {
-                    let hint = file_hint(&unusable);
-                    let error = unusable.into_error(Kind::Usage, Some("SSL_CERT_FILE"));
-                    return Err(error.with_hint_if(hint));
-                }
-            }
-            return Ok(Trust::Roots {
-                roots: Arc::new(roots),
-                unread: trusted.directories.clone(),
-            });
+            return load_named_file(file, check);
         }
-        let mut first_error = None;
-        let mut seen = HashSet::new();
-        for directory in &trusted.directories {
-            let name = name_of(directory, Some("SSL_CERT_DIR"));
-            check.step(shown!("could not read the certificates in {}", name));
-            match add_directory(directory, &mut roots, &mut seen) {
-                Ok(added) => note_added(check, added, &name),
-                Err(unusable) => {
-                    let hint = directory_hint(&unusable);
-                    let error = unusable.into_error(Kind::Usage, Some("SSL_CERT_DIR"));
-                    first_error.get_or_insert(error.with_hint_if(hint));
-                }
-            }
+        if !trusted.directories.is_empty() {
+            return load_named_directories(&trusted.directories, check);
         }
-        // A directory may be missing or empty where there are other certificates.
-        match first_error {
-            Some(error) if roots.is_empty() => Err(error),
-            _ => Ok(Trust::Roots {
-                roots: Arc::new(roots),
-                unread: Vec::new(),
-            }),
-        }
+        check.step("could not read the system's certificates".into());
+        load_system(check)
     }
 
     /// The same certificates and those of the directories that were not read yet; `None` if that adds none.
     pub fn with_directories(&self, check: &Check) -> Option<Trust> {
-        let (roots, unread) = match self {
-            Trust::Roots { roots, unread } => (roots, unread),
-            #[cfg(any(windows, target_vendor = "apple"))]
-            Trust::System => return None,
+        let Trust::Roots {
+            roots,
+            unread: Some(unread),
+        } = self
+        else {
+            return None;
         };
-        // Where variables name the store, directories are left unread only beside a file.
-        let file = &check.config.trusted.file;
-        let variable = file.as_ref().map(|_| "SSL_CERT_DIR");
-        let mut roots = RootCertStore::clone(roots);
-        let before = roots.len();
-        let mut seen = HashSet::new();
-        for directory in unread {
-            let name = name_of(directory, variable);
-            check.step(shown!("could not read the certificates in {}", name));
-            // Without a usable directory, the issuer stays unknown.
-            if let Ok(added) = add_directory(directory, &mut roots, &mut seen) {
-                note_added(check, added, &name);
-            }
-        }
-        if roots.len() == before {
+        if unread.directories.is_empty() {
             return None;
         }
+        let mut found = RootCertStore::empty();
+        let mut seen = HashSet::from([canonical(&unread.file)]);
+        // Without a usable directory, the issuer stays unknown.
+        let _ = add_directories(
+            &unread.directories,
+            unread.variable,
+            &mut found,
+            &mut seen,
+            check,
+        );
+        // The directory beside a bundle often holds the bundle's own certificates.
+        found.roots.retain(|anchor| !roots.roots.contains(anchor));
+        check.note(shown!(
+            "certificates that are not in {}: {}",
+            Shown::new(unread.file.to_string_lossy()),
+            found.len()
+        ));
+        if found.is_empty() {
+            return None;
+        }
+        let mut all = RootCertStore::clone(roots);
+        all.roots.extend(found.roots);
         Some(Trust::Roots {
-            roots: Arc::new(roots),
-            unread: Vec::new(),
+            roots: Arc::new(all),
+            unread: None,
         })
+    }
+}
+
+/// The file that `SSL_CERT_FILE` names. The directories of `SSL_CERT_DIR` are left for later.
+fn load_named_file(file: &Path, check: &Check) -> Result<Trust> {
+    const VARIABLE: Option<&str> = Some("SSL_CERT_FILE");
+    let name = name_of(file, VARIABLE);
+    check.step(shown!("could not read the certificates in {}", name));
+    let mut roots = RootCertStore::empty();
+    match add_file(file, &mut roots) {
+        Ok(added) => note_added(check, added, &name),
+        Err(unusable) => {
+            let message = unusable.message(VARIABLE);
+            return Err(Error::new(Kind::Usage, message).with_hint_if(file_hint(&unusable)));
+        }
+    }
+    Ok(Trust::Roots {
+        roots: Arc::new(roots),
+        unread: Some(Unread {
+            file: file.to_owned(),
+            directories: check.config.trusted.directories.clone(),
+            variable: Some("SSL_CERT_DIR"),
+        }),
+    })
+}
+
+/// The directories that `SSL_CERT_DIR` names. One may be missing or empty where there are certificates in another.
+fn load_named_directories(directories: &[PathBuf], check: &Check) -> Result<Trust> {
+    const VARIABLE: Option<&str> = Some("SSL_CERT_DIR");
+    let mut roots = RootCertStore::empty();
+    let mut seen = HashSet::new();
+    let first_unusable = add_directories(directories, VARIABLE, &mut roots, &mut seen, check);
+    match first_unusable {
+        Some(unusable) if roots.is_empty() => {
+            let message = unusable.message(VARIABLE);
+            Err(Error::new(Kind::Usage, message).with_hint_if(directory_hint(&unusable)))
+        }
+        _ => Ok(Trust::Roots {
+            roots: Arc::new(roots),
+            unread: None,
+        }),
     }
 }
 
@@ -137,38 +162,36 @@ fn load_system(check: &Check) -> Result<Trust> {
     let found = openssl_probe::probe();
     let mut roots = RootCertStore::empty();
     let mut first_unusable = None;
-    if let Some(bundle) = &found.cert_file {
-        match add_file(bundle, &mut roots) {
+    if let Some(bundle) = found.cert_file {
+        match add_file(&bundle, &mut roots) {
             Ok(added) => {
-                note_added(check, added, &name_of(bundle, None));
+                note_added(check, added, &name_of(&bundle, None));
                 return Ok(Trust::Roots {
                     roots: Arc::new(roots),
-                    unread: found.cert_dir,
+                    unread: Some(Unread {
+                        file: bundle,
+                        directories: found.cert_dir,
+                        variable: None,
+                    }),
                 });
             }
             Err(unusable) => {
-                first_unusable.get_or_insert(unusable);
+                check.note(unusable.message(None));
+                first_unusable = Some(unusable);
             }
         }
     }
     let mut seen = HashSet::new();
-    for directory in &found.cert_dir {
-        match add_directory(directory, &mut roots, &mut seen) {
-            Ok(added) => note_added(check, added, &name_of(directory, None)),
-            Err(unusable) => {
-                first_unusable.get_or_insert(unusable);
-            }
-        }
-    }
+    let unusable_directory = add_directories(&found.cert_dir, None, &mut roots, &mut seen, check);
     if !roots.is_empty() {
         return Ok(Trust::Roots {
             roots: Arc::new(roots),
-            unread: Vec::new(),
+            unread: None,
         });
     }
-    match first_unusable {
+    match first_unusable.or(unusable_directory) {
         Some(unusable) if !matches!(unusable.problem, Problem::NoCertificate) => {
-            Err(unusable.into_error(Kind::Tls, None))
+            Err(Error::new(Kind::Tls, unusable.message(None)))
         }
         _ => Err(no_certificates()),
     }
@@ -210,24 +233,21 @@ impl Unusable {
         Unusable::new(path, Problem::Unreadable(error))
     }
 
-    fn into_error(self, kind: Kind, variable: Option<&'static str>) -> Error {
+    /// What is wrong, as one sentence. `variable` is the one that names the path.
+    fn message(&self, variable: Option<&'static str>) -> Shown {
         let name = name_of(&self.path, variable);
-        let message = match self.problem {
+        match &self.problem {
             Problem::Unreadable(error) => {
-                shown!("could not read {}: {}", name, Shown::reason(&error))
+                shown!("could not read {}: {}", name, Shown::reason(error))
             }
             Problem::NoCertificate => {
                 shown!("could not use {}: there is no PEM certificate in it", name)
             }
             Problem::TooLarge => {
-                shown!(
-                    "could not use {}: it is larger than {} MiB",
-                    name,
-                    MAX_FILE >> 20
-                )
+                let limit = MAX_FILE >> 20;
+                shown!("could not use {}: it is larger than {} MiB", name, limit)
             }
-        };
-        Error::new(kind, message)
+        }
     }
 }
 
@@ -257,6 +277,10 @@ fn directory_hint(unusable: &Unusable) -> Option<Shown> {
 
 /// Whether a file starts as a certificate in DER does: a sequence whose length has two bytes.
 fn is_der(path: &Path) -> bool {
+    // A pipe can't be read a second time.
+    if !path.is_file() {
+        return false;
+    }
     let mut start = [0; 2];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && start == [0x30, 0x82]
@@ -269,9 +293,39 @@ fn no_certificates() -> Error {
     Error::new(Kind::Tls, message.into()).with_hint(hint)
 }
 
-/// Adds the certificates in the files of a directory, and returns their number, which is at least 1. Files with other
-/// content or that can't be read add none. `seen` has the files that were read before, under any name: a directory made
-/// by `openssl rehash` has a link to each of its files.
+/// Adds the certificates in directories, and returns the first directory or file that can't be used. `seen` has the
+/// directories and files that were read before.
+fn add_directories(
+    directories: &[PathBuf],
+    variable: Option<&'static str>,
+    roots: &mut RootCertStore,
+    seen: &mut HashSet<PathBuf>,
+    check: &Check,
+) -> Option<Unusable> {
+    let mut first_unusable = None;
+    for directory in directories {
+        if !seen.insert(canonical(directory)) {
+            continue;
+        }
+        let name = name_of(directory, variable);
+        check.step(shown!("could not read the certificates in {}", name));
+        match add_directory(directory, roots, seen) {
+            Ok(added) => note_added(check, added, &name),
+            Err(unusable) => {
+                check.note(unusable.message(variable));
+                first_unusable.get_or_insert(unusable);
+            }
+        }
+    }
+    first_unusable
+}
+
+/// Adds the certificates in the files of a directory, and returns their number. Files with other content or that can't
+/// be read add none. A file that was seen is not read again: `openssl rehash` makes a link to each file, and a system's
+/// bundle may be in the directory, too.
+///
+/// # Errors
+/// When there is no certificate in the directory. The error names a file that can't be used, if there is one.
 fn add_directory(
     directory: &Path,
     roots: &mut RootCertStore,
@@ -280,6 +334,7 @@ fn add_directory(
     let entries =
         fs::read_dir(directory).map_err(|error| Unusable::unreadable(directory, error))?;
     let before = roots.len();
+    let mut has_seen_file = false;
     let mut first_unusable = None;
     for entry in entries.flatten() {
         let path = entry.path();
@@ -287,8 +342,8 @@ fn add_directory(
         if !path.is_file() {
             continue;
         }
-        let target = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-        if !seen.insert(target) {
+        if !seen.insert(canonical(&path)) {
+            has_seen_file = true;
             continue;
         }
         if let Err(unusable) = add_file(&path, roots)
@@ -297,10 +352,16 @@ fn add_directory(
             first_unusable.get_or_insert(unusable);
         }
     }
-    if roots.len() > before {
-        return Ok(roots.len() - before);
+    let added = roots.len() - before;
+    if added > 0 || has_seen_file {
+        return Ok(added);
     }
     Err(first_unusable.unwrap_or_else(|| Unusable::new(directory, Problem::NoCertificate)))
+}
+
+/// The path without links, by which a file with several names is known.
+fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Adds the certificates in a file, and returns their number, which is at least 1.

@@ -81,9 +81,9 @@ impl Connect {
         let Some(tls) = tls else {
             return Ok(connection);
         };
-        let name = &config.server_name;
-        check.step(shown!("{} did not complete the TLS handshake", name));
-        tls.connect(connection, &Party::server(config), check)
+        let party = Party::server(config);
+        check.step(party.handshake_step());
+        tls.connect(connection, &party, check)
     }
 
     /// Opens the connection once more, where the store has directories that were not read yet. No request has been sent
@@ -173,8 +173,7 @@ impl Connect {
                 return Err(Error::new(Kind::Local, message).with_hint(BUG_HINT));
             };
             let party = Party::proxy(proxy);
-            let failure = shown!("{} did not complete the TLS handshake", name);
-            check.step_with_hint(failure, Some(party.not_tls_hint.clone()));
+            check.step_with_hint(party.handshake_step(), Some(party.not_tls_hint.clone()));
             connection = tls.connect(connection, &party, check)?;
         }
         tunnel::pass(connection, proxy, check)

@@ -80,11 +80,20 @@ impl Tls {
             if let Err(error) = tls.complete_io(&mut connection) {
                 // The version is known once the other side has spoken TLS.
                 let spoke_tls = tls.protocol_version().is_some();
+                note_version(&tls, check);
+                no_certificate.note(party, check);
                 let error = no_certificate.explain(error);
                 return Err(handshake_error(&error, party, spoke_tls, &check.config));
             }
         }
-        note_handshake(&tls, party, check);
+        note_version(&tls, check);
+        no_certificate.note(party, check);
+        let sent = tls.peer_certificates().map_or(0, <[_]>::len);
+        check.note(shown!(
+            "the certificate of {} is valid; certificates sent: {}",
+            party.name,
+            sent
+        ));
         Ok(Box::new(TlsConnection {
             stream: StreamOwned::new(tls, connection),
             no_certificate,
@@ -114,8 +123,8 @@ fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Tells for `--verbose` what the handshake came to.
-fn note_handshake(tls: &ClientConnection, party: &Party, check: &Check) {
+/// Tells for `--verbose` which version and cipher suite the server has chosen, if it has got that far.
+fn note_version(tls: &ClientConnection, check: &Check) {
     if let Some(version) = tls.protocol_version().and_then(|version| version.as_str())
         && let Some(suite) = tls.negotiated_cipher_suite()
     {
@@ -123,12 +132,6 @@ fn note_handshake(tls: &ClientConnection, party: &Party, check: &Check) {
         let suite = suite.suite().as_str().unwrap_or("unknown cipher suite");
         check.note(shown!("{}, {}", version, suite));
     }
-    let sent = tls.peer_certificates().map_or(0, <[_]>::len);
-    check.note(shown!(
-        "the certificate of {} is valid; certificates sent: {}",
-        party.name,
-        sent
-    ));
 }
 
 /// Answers that there is no client certificate, and remembers that it was asked for one.
@@ -138,6 +141,16 @@ struct NoClientCertificate {
 }
 
 impl NoClientCertificate {
+    /// Tells for `--verbose` that a client certificate was asked for.
+    fn note(&self, party: &Party, check: &Check) {
+        if self.was_asked.load(Ordering::Relaxed) {
+            check.note(shown!(
+                "{} asks for a client certificate; there is none",
+                party.name
+            ));
+        }
+    }
+
     /// Turns an alert of a server that has asked for a client certificate into the one that says so. Servers that
     /// require one end the connection with half a dozen different alerts.
     fn explain(&self, error: io::Error) -> io::Error {
@@ -237,13 +250,22 @@ impl Party {
         }
     }
 
+    /// The step of the TLS handshake, as what a timeout says.
+    pub fn handshake_step(&self) -> Shown {
+        self.with_proxy(shown!("{} did not complete the TLS handshake", self.name))
+    }
+
     /// The error of this party in TLS. `what` is a sentence that names it.
     fn error(&self, what: Shown) -> Error {
-        let message = match &self.through {
+        Error::new(Kind::Tls, self.with_proxy(what))
+    }
+
+    /// Adds the proxy in between to a sentence.
+    fn with_proxy(&self, what: Shown) -> Shown {
+        match &self.through {
             Some(through) => shown!("{}{}", what, through),
             None => what,
-        };
-        Error::new(Kind::Tls, message)
+        }
     }
 
     /// The error for its certificate. `what` is the end of a sentence about it.
@@ -352,24 +374,17 @@ fn nothing_in_common(party: &Party) -> Error {
 
 /// What is wrong with a certificate of `party`.
 fn certificate_error(problem: &CertificateError, party: &Party, config: &Config) -> Error {
-    const SET_CLOCK: &str = "if that is not today's date, set this machine's clock";
+    const SET_CLOCK: &str = "if that is wrong, set this machine's clock";
     match problem {
-        CertificateError::ExpiredContext { time, not_after } => {
-            let expired = date(not_after);
-            party
-                .certificate_error(shown!("expired on {}; {}", expired, clock(time)))
-                .with_hint(SET_CLOCK)
-        }
-        CertificateError::NotValidYetContext { time, not_before } => {
-            let begins = date(not_before);
-            party
-                .certificate_error(shown!(
-                    "is not valid yet, but from {}; {}",
-                    begins,
-                    clock(time)
-                ))
-                .with_hint(SET_CLOCK)
-        }
+        CertificateError::ExpiredContext { time, not_after } => party
+            .certificate_error(shown!("expired on {}", beside_clock(not_after, time)))
+            .with_hint(SET_CLOCK),
+        CertificateError::NotValidYetContext { time, not_before } => party
+            .certificate_error(shown!(
+                "is not valid yet, but from {}",
+                beside_clock(not_before, time)
+            ))
+            .with_hint(SET_CLOCK),
         CertificateError::Expired => party
             .certificate_error("has expired")
             .with_hint("check this machine's clock"),
@@ -407,14 +422,11 @@ fn certificate_error(problem: &CertificateError, party: &Party, config: &Config)
         CertificateError::UnsupportedSignatureAlgorithmContext {
             signature_algorithm_id,
             ..
-        } => party.certificate_error(signed_with(&[signature_algorithm_id])),
+        } => party.certificate_error(signed_with(&SIGNATURES, signature_algorithm_id)),
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
-            signature_algorithm_id,
             public_key_algorithm_id,
-        } => party.certificate_error(signed_with(&[
-            public_key_algorithm_id,
-            signature_algorithm_id,
-        ])),
+            ..
+        } => party.certificate_error(signed_with(&KEYS, public_key_algorithm_id)),
         CertificateError::Other(other) if is_ca_as_server(other) => party
             .certificate_error("is a CA's (CA:TRUE), not a server's")
             .with_hint("the server needs one with CA:FALSE"),
@@ -424,17 +436,26 @@ fn certificate_error(problem: &CertificateError, party: &Party, config: &Config)
     }
 }
 
-/// A time as a date in UTC.
-fn date(time: &UnixTime) -> Shown {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    match Timestamp::from_second(seconds) {
-        Ok(time) => Shown::new(time.strftime("%Y-%m-%d").to_string()),
-        Err(_) => "a date beyond the year 9999".into(),
-    }
+/// A time beside that of this machine's clock, as the end of a sentence: dates in UTC, with the time of day where they
+/// are the same day.
+fn beside_clock(time: &UnixTime, now: &UnixTime) -> Shown {
+    const DAY: &str = "%Y-%m-%d";
+    const MINUTE: &str = "%Y-%m-%d %H:%M UTC";
+    let is_same_day = format_time(time, DAY) == format_time(now, DAY);
+    let format = if is_same_day { MINUTE } else { DAY };
+    shown!(
+        "{}; this machine's clock says {}",
+        format_time(time, format),
+        format_time(now, format)
+    )
 }
 
-fn clock(now: &UnixTime) -> Shown {
-    shown!("this machine's clock says {}", date(now))
+fn format_time(time: &UnixTime, format: &str) -> Shown {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    match Timestamp::from_second(seconds) {
+        Ok(time) => Shown::new(time.strftime(format).to_string()),
+        Err(_) => "a date beyond the year 9999".into(),
+    }
 }
 
 /// The names that a certificate is for, as the end of a sentence. rustls writes them as `DnsName("host")` and
@@ -493,45 +514,42 @@ fn unknown_issuer_hint(config: &Config) -> Shown {
     }
 }
 
-/// Names for the algorithms in certificates, by their identifiers (DER, without tag and length). ring does not know
-/// some of them; others (P-256, P-384, SHA-512) it knows, but not in every combination.
-const ALGORITHMS: [(&[u8], &str); 13] = [
-    (b"\x2b\x81\x04\x00\x23", "P-521"),
-    (b"\x2b\x81\x04\x00\x22", "P-384"),
-    (b"\x2b\x81\x04\x00\x0a", "secp256k1"),
-    (b"\x2a\x86\x48\xce\x3d\x03\x01\x07", "P-256"),
-    (b"\x2b\x65\x71", "Ed448"),
-    (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a", "RSASSA-PSS"),
+/// Signatures that ring can't verify, by the identifiers that certificates have for them (DER, without tag and length).
+const SIGNATURES: [(&[u8], &str); 9] = [
     (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04", "MD5"),
     (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05", "SHA-1"),
     (b"\x2a\x86\x48\xce\x3d\x04\x01", "SHA-1"),
     (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0e", "SHA-224"),
     (b"\x2a\x86\x48\xce\x3d\x04\x03\x01", "SHA-224"),
-    (b"\x2a\x86\x48\xce\x3d\x04\x03\x04", "SHA-512"),
+    // rustls does not give the key here.
+    (
+        b"\x2a\x86\x48\xce\x3d\x04\x03\x04",
+        "ECDSA and SHA-512 (usual for P-521 keys)",
+    ),
+    (b"\x2b\x65\x71", "Ed448"),
+    (
+        b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a",
+        "a form of RSASSA-PSS",
+    ),
     (b"\x2a\x86\x48\xce\x38\x04", "DSA"),
 ];
 
-/// What a certificate is signed with, as the end of a sentence.
-fn signed_with(identifiers: &[&Vec<u8>]) -> Shown {
-    let mut names: Vec<&'static str> = Vec::new();
-    for identifier in identifiers {
-        for (algorithm, name) in ALGORITHMS {
-            if memmem::find(identifier, algorithm).is_some() && !names.contains(&name) {
-                names.push(name);
-            }
+/// The same for keys, where the kind of signature is one that ring can verify with other keys.
+const KEYS: [(&[u8], &str); 3] = [
+    (b"\x2b\x81\x04\x00\x23", "a P-521 key"),
+    (b"\x2b\x81\x04\x00\x0a", "a secp256k1 key"),
+    (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a", "an RSASSA-PSS key"),
+];
+
+/// What a certificate is signed with, as the end of a sentence. `identifier` has the one of `algorithms` in it, and
+/// perhaps parameters.
+fn signed_with(algorithms: &[(&[u8], &'static str)], identifier: &[u8]) -> Shown {
+    for (algorithm, name) in algorithms {
+        if memmem::find(identifier, algorithm).is_some() {
+            return shown!("is signed with {}, which is not supported", *name);
         }
     }
-    match names[..] {
-        [only] => shown!("is signed with {}, which is not supported", only),
-        [first, second, ..] => {
-            shown!(
-                "is signed with {} and {}, which is not supported",
-                first,
-                second
-            )
-        }
-        [] => "is signed with an algorithm that is not supported".into(),
-    }
+    "is signed with an algorithm that is not supported".into()
 }
 
 fn is_ca_as_server(error: &OtherError) -> bool {
@@ -563,9 +581,25 @@ mod tests {
 
     #[test]
     fn the_date_of_any_time_can_be_shown() {
-        let shown = |seconds| date(&UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
-        assert_eq!(shown(0).to_string(), "1970-01-01");
-        assert_eq!(shown(1_706_745_599).to_string(), "2024-01-31");
-        assert_eq!(shown(u64::MAX).to_string(), "a date beyond the year 9999");
+        let shown = |seconds, now| {
+            let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            beside_clock(&time(seconds), &time(now)).to_string()
+        };
+        assert_eq!(
+            shown(0, 1_706_745_599),
+            "1970-01-01; this machine's clock says 2024-01-31"
+        );
+        assert_eq!(
+            shown(1_706_745_599, 1_706_745_600),
+            "2024-01-31; this machine's clock says 2024-02-01"
+        );
+        assert_eq!(
+            shown(1_706_742_000, 1_706_745_599),
+            "2024-01-31 23:00 UTC; this machine's clock says 2024-01-31 23:59 UTC"
+        );
+        assert_eq!(
+            shown(u64::MAX, 0),
+            "a date beyond the year 9999; this machine's clock says 1970-01-01"
+        );
     }
 }

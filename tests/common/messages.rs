@@ -227,7 +227,7 @@ pub const UNKNOWN_ISSUER: &str = "is self-signed or from an unknown issuer";
 pub const CHECK_URL: &str = "check CLADO_API_URL";
 
 /// The hint where a certificate is not valid now.
-pub const SET_CLOCK: &str = "if that is not today's date, set this machine's clock";
+pub const SET_CLOCK: &str = "if that is wrong, set this machine's clock";
 
 /// The hint where a certificate's issuer has another key than the one that is trusted.
 pub const RENEWED: &str = "if the issuer was renewed, its new certificate has to be trusted";

@@ -157,6 +157,32 @@ fn an_authority_that_is_only_in_the_systems_directory_is_trusted() {
     server.expect_no_request();
 }
 
+/// Nobody can read the start of /proc/self/mem, so this needs no other user.
+#[test]
+fn a_bundle_of_the_system_that_cannot_be_read_is_named_with_the_reason() {
+    let etc = etc(&[]);
+    let certificates = etc.path().join("ssl/certs");
+    let bundle = certificates.join("ca-certificates.crt");
+    std::os::unix::fs::symlink("/proc/self/mem", bundle).unwrap();
+    let message = "could not read /etc/ssl/certs/ca-certificates.crt: input/output error";
+    let server = Server::silent();
+    let Some(mut command) = ask_with(etc.path(), &server) else {
+        return;
+    };
+    let error = expect_error(&mut command, 7, "tls", message, None);
+    assert_eq!(error["retryable"], false);
+    assert!(server.finish().is_empty(), "there was a connection");
+
+    // With certificates beside it, only --verbose tells.
+    let authority = Authority::new();
+    fs::write(certificates.join("a.pem"), authority.pem()).unwrap();
+    let Some(mut command) = ask_with(etc.path(), &api_by(&authority)) else {
+        return;
+    };
+    let stderr = expect_balance(command.arg("-v"));
+    assert!(stderr.contains(&format!("* {message}\n")), "{stderr}");
+}
+
 /// A named pipe can't be opened for reading before somebody writes, so a store that is one never comes.
 #[test]
 fn the_step_of_a_slow_store_is_named() {

@@ -321,6 +321,107 @@ fn a_file_with_several_names_in_a_directory_is_read_once() {
     assert!(stderr.contains("* certificates: 1 in "), "{stderr}");
 }
 
+#[test]
+fn a_bundle_in_one_of_the_directories_is_read_once() {
+    let known = Authority::new();
+    let folder = directory(&[("bundle.pem", &known.pem()), ("one.pem", &known.pem())]);
+    let bundle = folder.path().join("bundle.pem");
+    let server = tls::api(config(Authority::named("Another company").good()));
+    let mut command = ask(&format!("https://{}", name(&server)));
+    command
+        .env("SSL_CERT_FILE", &bundle)
+        .env("SSL_CERT_DIR", folder.path());
+    let run = run(command.arg("-v"));
+    for line in [
+        format!("* certificates: 1 in {} (", bundle.display()),
+        format!("* certificates: 1 in {} (", folder.path().display()),
+        format!("* certificates that are not in {}: 0\n", bundle.display()),
+    ] {
+        assert!(run.stderr.contains(&line), "{}", run.stderr);
+    }
+    // No certificate was added, so a second connection would come to the same.
+    let connections = run.stderr.matches("* connected to ").count();
+    assert_eq!(connections, 1, "{}", run.stderr);
+    server.expect_no_request();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_with_several_names_is_read_once() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let folder = directory(&[("corp.pem", &authority.pem())]);
+    let links = directory(&[]);
+    let link = links.path().join("certs");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    let list = std::env::join_paths([folder.path(), folder.path(), &link]).unwrap();
+    let mut command = ask(&format!("https://{}", name(&server)));
+    let stderr = expect_balance(command.env("SSL_CERT_DIR", list).arg("-v"));
+    assert_eq!(stderr.matches("* certificates: ").count(), 1, "{stderr}");
+}
+
+#[cfg(target_os = "linux")] // For /proc.
+#[test]
+fn a_file_in_a_directory_that_cannot_be_read_does_not_end_the_rest() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let folder = directory(&[("k.pem", &authority.pem())]);
+    // It can be opened, and nobody can read its start. One of the two comes before the good file in any order.
+    for link in ["a.pem", "z.pem"] {
+        std::os::unix::fs::symlink("/proc/self/mem", folder.path().join(link)).unwrap();
+    }
+    let url = format!("https://{}", name(&server));
+    expect_balance(ask(&url).env("SSL_CERT_DIR", folder.path()));
+    // Without a good file, the other is named.
+    fs::remove_file(folder.path().join("k.pem")).unwrap();
+    let error = expect_json_error(ask(&url).env("SSL_CERT_DIR", folder.path()), 2, "usage");
+    let message = error["message"].as_str().unwrap();
+    let end = ".pem (from SSL_CERT_DIR): input/output error";
+    assert!(message.ends_with(end), "{message}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_told_with_verbose() {
+    let authority = Authority::new();
+    let server = tls::api(config(authority.good()));
+    let (folder, missing) = (directory(&[("corp.pem", &authority.pem())]), missing());
+    let list = std::env::join_paths([&missing, folder.path()]).unwrap();
+    let other = Authority::named("Another company").file();
+    let note = format!(
+        "* could not read {} (from SSL_CERT_DIR): ",
+        missing.display()
+    );
+    let url = format!("https://{}", name(&server));
+    for file in [None, Some(other.path())] {
+        let mut command = ask(&url);
+        command.env("SSL_CERT_DIR", &list);
+        if let Some(file) = file {
+            command.env("SSL_CERT_FILE", file);
+        }
+        let stderr = expect_balance(command.arg("-v"));
+        assert!(stderr.contains(&note), "{stderr}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_step_of_a_slow_file_is_named() {
+    if !crate::common::has_program("mkfifo") {
+        return;
+    }
+    let folder = directory(&[]);
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut command = ask("https://localhost");
+    command.env("SSL_CERT_FILE", &pipe).args(["--timeout", "1"]);
+    let message = format!(
+        "could not read the certificates in {} (from SSL_CERT_FILE) within 1 second",
+        pipe.display()
+    );
+    crate::common::expect_error(&mut command, 7, "timeout", &message, None);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_in_a_directory_is_followed() {

@@ -325,7 +325,8 @@ fn add_directories(
 /// bundle may be in the directory, too.
 ///
 /// # Errors
-/// When there is no certificate in the directory. The error names a file that can't be used, if there is one.
+/// When there is no certificate in the directory, and no file that was seen before. The error names a file that can't be
+/// used, if there is one.
 fn add_directory(
     directory: &Path,
     roots: &mut RootCertStore,
@@ -334,7 +335,8 @@ fn add_directory(
     let entries =
         fs::read_dir(directory).map_err(|error| Unusable::unreadable(directory, error))?;
     let before = roots.len();
-    let mut has_seen_file = false;
+    let mut has_known_file = false;
+    let mut files = HashSet::new();
     let mut first_unusable = None;
     for entry in entries.flatten() {
         let path = entry.path();
@@ -342,8 +344,12 @@ fn add_directory(
         if !path.is_file() {
             continue;
         }
-        if !seen.insert(canonical(&path)) {
-            has_seen_file = true;
+        let file = canonical(&path);
+        if seen.contains(&file) {
+            has_known_file = true;
+            continue;
+        }
+        if !files.insert(file) {
             continue;
         }
         if let Err(unusable) = add_file(&path, roots)
@@ -352,8 +358,9 @@ fn add_directory(
             first_unusable.get_or_insert(unusable);
         }
     }
+    seen.extend(files);
     let added = roots.len() - before;
-    if added > 0 || has_seen_file {
+    if added > 0 || has_known_file {
         return Ok(added);
     }
     Err(first_unusable.unwrap_or_else(|| Unusable::new(directory, Problem::NoCertificate)))

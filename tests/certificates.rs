@@ -18,7 +18,7 @@ use crate::common::messages::{CHECK_URL, RENEWED, SET_CLOCK, UNKNOWN_ISSUER, iss
 use crate::common::tls::{
     self, Authority, Identity, ask_trusting, config, file, name, params, self_signed,
 };
-use crate::common::{ask, expect_balance, expect_error, has_ipv6, proxy};
+use crate::common::{KEY, ask, clado, expect_balance, expect_error, has_ipv6, proxy};
 
 const NEEDS_SERVER: Option<&str> = Some("the server needs one with CA:FALSE");
 const BAD_SIGNATURE: &str = "does not fit a signature, or has an RSA key of less than 2048 bits";
@@ -215,6 +215,28 @@ fn a_bad_certificate_is_refused_with_its_reason() {
     }
 }
 
+/// A page of the network that answers for every server has a certificate of its own.
+#[test]
+fn a_wrong_name_where_no_url_was_set_hints_at_a_login_page() {
+    let authority = Authority::new();
+    let identity = authority.sign(&params(&["login.hotel.example"], |_| {}));
+    let server = tls::api(config(identity));
+    let proxy = proxy::http(server.address, "HTTP/1.1 200 OK\r\n\r\n");
+    let trusted = authority.file();
+    let mut command = clado();
+    command
+        .env("CLADO_API_KEY", KEY)
+        .env("SSL_CERT_FILE", trusted.path())
+        .env("HTTPS_PROXY", proxy.url());
+    let message = format!(
+        "the certificate of search.clado.ai is for login.hotel.example (through the proxy {}, from HTTPS_PROXY)",
+        proxy.url()
+    );
+    let hint = Some("a login page of the network may be in the way");
+    expect_error(&mut command, 7, "tls", &message, hint);
+    server.expect_no_request();
+}
+
 #[test]
 fn a_certificate_for_many_names_gives_a_short_message() {
     let names: Vec<String> = (0..500).map(|n| format!("name-{n}.example")).collect();
@@ -279,8 +301,28 @@ fn a_self_signed_ca_is_not_a_server_whether_trusted_or_not() {
 }
 
 #[test]
-fn a_weak_signature_is_refused() {
+fn a_weak_or_unsupported_signature_is_refused() {
     for (pem, problem, hint) in [
+        (
+            include_str!("data/p521-sha512.pem"),
+            "is signed with ECDSA and SHA-512 (usual for P-521 keys), which is not supported",
+            None,
+        ),
+        (
+            include_str!("data/p521-sha256.pem"),
+            "is signed with a P-521 key, which is not supported",
+            None,
+        ),
+        (
+            include_str!("data/ed448.pem"),
+            "is signed with Ed448, which is not supported",
+            None,
+        ),
+        (
+            include_str!("data/rsa-pss.pem"),
+            "is signed with an RSASSA-PSS key, which is not supported",
+            None,
+        ),
         (
             include_str!("data/sha1.pem"),
             "is signed with SHA-1, which is not supported",

@@ -400,6 +400,60 @@ fn the_certificate_of_an_https_proxy_is_verified() {
 }
 
 #[test]
+fn an_https_proxy_and_the_server_each_have_to_prove_their_own_name() {
+    const SERVER: &str = "api.example";
+    let authority = Authority::new();
+    let trusted = authority.file();
+    let identity = |name| authority.sign(&params(&[name], |_| {}));
+    for (proxys_name, servers_name, is_right) in [
+        ("localhost", SERVER, true),
+        (SERVER, SERVER, false),
+        ("localhost", "localhost", false),
+    ] {
+        let server = tls::api(config(identity(servers_name)));
+        let proxy = proxy::https(server.address, config(identity(proxys_name)));
+        let url = format!("https://localhost:{}", proxy.address.port());
+        let mut command = ask(&format!("https://{SERVER}"));
+        command
+            .env("SSL_CERT_FILE", trusted.path())
+            .env("HTTPS_PROXY", &url);
+        if is_right {
+            expect_balance(&mut command);
+            continue;
+        }
+        let error = expect_json_error(&mut command, 7, "tls");
+        let message = if proxys_name == SERVER {
+            format!("the certificate of the proxy {url} (from HTTPS_PROXY) is for {SERVER}")
+        } else {
+            format!(
+                "the certificate of {SERVER} is for localhost (through the proxy {url}, from HTTPS_PROXY)"
+            )
+        };
+        assert_eq!(error["message"], message);
+        server.expect_no_request();
+    }
+}
+
+#[test]
+fn a_handshake_that_stalls_behind_a_proxy_names_it() {
+    let (server, trusted) = (Server::silent(), Authority::new().file());
+    let proxy = proxy::http(server.address, ESTABLISHED);
+    let message = format!(
+        "{} did not complete the TLS handshake (through the proxy {}, from HTTPS_PROXY) within 2 seconds",
+        tls::name(&server),
+        proxy.url()
+    );
+    let mut command = ask_through(&proxy.url(), &server, &trusted);
+    expect_error(
+        command.args(["--timeout", "2"]),
+        7,
+        "timeout",
+        &message,
+        None,
+    );
+}
+
+#[test]
 fn an_https_proxy_that_closes_the_connection_is_named() {
     let authority = Authority::new();
     let (server, trusted) = (Server::silent(), authority.file());

@@ -20,6 +20,7 @@ mod generated;
 mod json_errors;
 mod key;
 mod key_sources;
+mod openssl;
 mod output;
 mod panics;
 mod proxies;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use rustls::server::Acceptor;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConnection, SupportedProtocolVersion};
 
@@ -12,7 +13,7 @@ use crate::common::server::{Server, close_after_client, read_head, reset_on_clos
 use crate::common::tls::{
     self, Authority, ask_trusting, config_with, name, requiring_client_certificate,
 };
-use crate::common::{expect_balance, expect_error, expect_json_error};
+use crate::common::{ask, expect_balance, expect_error, expect_json_error, run};
 
 const NOT_TLS: Option<&str> = Some(messages::LOGIN_PAGE);
 const NOTHING_IN_COMMON: &str =
@@ -270,6 +271,74 @@ fn a_client_certificate_that_is_asked_for_but_not_required_does_no_harm() {
         let authority = Authority::new();
         let server = tls::api(tls::asking_for_client_certificate(&authority, &[version]));
         expect_balance(&mut ask_trusting(&server, &authority.file()));
+    }
+}
+
+/// What a client says at the start of a handshake.
+#[derive(Debug, PartialEq, Eq)]
+struct ClientHello {
+    /// The name that it asks for (SNI).
+    name: Option<String>,
+    /// Whether it offers protocols (ALPN).
+    offers_protocols: bool,
+}
+
+/// A server that reads the start of a handshake and closes the connection.
+fn reading_client_hello(host: &str) -> Server<ClientHello> {
+    Server::on(host, |mut stream| {
+        let mut acceptor = Acceptor::default();
+        let accepted = loop {
+            acceptor.read_tls(&mut stream).unwrap();
+            if let Some(accepted) = acceptor.accept().unwrap() {
+                break accepted;
+            }
+        };
+        let hello = accepted.client_hello();
+        ClientHello {
+            name: hello.server_name().map(str::to_owned),
+            offers_protocols: hello.alpn().is_some(),
+        }
+    })
+}
+
+#[test]
+fn the_handshake_asks_for_the_host_by_name_and_offers_no_protocol() {
+    let trusted = Authority::new().file();
+    for (host, name) in [("localhost", Some("localhost")), ("127.0.0.1", None)] {
+        let server = reading_client_hello("127.0.0.1");
+        let mut command = ask(&format!("https://{host}:{}", server.address.port()));
+        command.env("SSL_CERT_FILE", trusted.path());
+        expect_json_error(&mut command, 7, "tls");
+        let expected = ClientHello {
+            name: name.map(str::to_owned),
+            offers_protocols: false,
+        };
+        assert_eq!(server.next(), expected);
+    }
+}
+
+#[test]
+fn verbose_tells_how_far_a_failed_handshake_got() {
+    let authority = Authority::new();
+    let server = tls::api(config_with(authority.good(), &[&TLS12], |any| {
+        any.with_no_client_auth()
+    }));
+    let trusted = Authority::named("Another company").file();
+    let run = run(ask_trusting(&server, &trusted).arg("-v"));
+    assert!(
+        run.stderr.contains("\n* TLSv1.2, TLS_ECDHE_"),
+        "{}",
+        run.stderr
+    );
+
+    for version in [&TLS12, &TLS13] {
+        let server = tls::api(requiring_client_certificate(&authority, &[version]));
+        let run = crate::common::run(ask_trusting(&server, &authority.file()).arg("-v"));
+        let line = format!(
+            "\n* {} asks for a client certificate; there is none\n",
+            name(&server)
+        );
+        assert!(run.stderr.contains(&line), "{}", run.stderr);
     }
 }
 

@@ -39,7 +39,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "NO_PROXY",
-        meaning: "hosts to reach directly: names, domains, IPs, ranges, *",
+        meaning: "reached directly: names, domains, IPs, ranges, *",
     },
     Variable {
         name: "SSL_CERT_FILE",

@@ -66,9 +66,7 @@ impl Exit {
             Exit::NotFound => "not found: HTTP 404",
             Exit::ServerError => "server error: HTTP 5xx",
             Exit::RateLimited => "rate limited: HTTP 429",
-            Exit::Unreachable => {
-                "unreachable: name resolution, connect, proxy, TLS, timeout, connection lost"
-            }
+            Exit::Unreachable => "unreachable: DNS, connect, proxy, TLS, timeout, connection lost",
             Exit::UnexpectedReply => {
                 "unexpected reply: any other status, not JSON, wrong shape, too large"
             }
@@ -154,7 +152,7 @@ impl Kind {
                 name: "usage",
                 exit: Exit::Usage,
                 retryable: false,
-                meaning: "a URL or an environment variable that cannot be used",
+                meaning: "a URL or a variable that cannot be used",
             },
             Kind::NoApiKey => KindInfo {
                 name: "no_api_key",

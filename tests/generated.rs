@@ -161,10 +161,12 @@ fn man_page() -> String {
     }
     sections.control("SH", ["SEE ALSO"]);
     sections.text([bold("curl"), roman("(1), "), bold("jq"), roman("(1)")]);
-    paragraphs(
-        &mut sections,
-        &["API documentation: https://docs.clado.ai/api-reference/endpoint/get-credits"],
-    );
+    paragraphs(&mut sections, &["API documentation:"]);
+    // In a line of its own, it is neither hyphenated nor are the words before it spaced out.
+    sections.control("br", []);
+    sections.text([roman(
+        "https://docs.clado.ai/api-reference/endpoint/get-credits",
+    )]);
     sections.to_writer(&mut page).unwrap();
     // Each part comes with the same preamble, and some lines end in blanks.
     let page = String::from_utf8(page).unwrap();
@@ -175,16 +177,21 @@ fn man_page() -> String {
     })
 }
 
-/// Sets the lines of a table as a list whose terms have a column that is wide enough for the longest.
+/// The columns that a terminal with 80 of them has beside the margin of a man page.
+const WIDTH: usize = 71;
+
+/// Sets the lines of a table as a list whose terms have a column that is wide enough for the longest. Each fits in one
+/// line.
 fn list(page: &mut Roff, lines: &str) {
     let rows: Vec<(&str, &str)> = lines
         .lines()
         .map(|line| line.trim().split_once("  ").unwrap())
         .collect();
     let longest = rows.iter().map(|(term, _)| term.len()).max().unwrap();
-    let width = (longest + 2).to_string();
+    let width = longest + 2;
     for (term, text) in rows {
-        page.control("TP", [width.as_str()]);
+        assert!(width + text.trim().len() <= WIDTH, "too long: {text}");
+        page.control("TP", [width.to_string().as_str()]);
         page.text([bold(term)]);
         page.text([roman(text.trim())]);
     }

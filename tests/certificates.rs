@@ -1,22 +1,20 @@
 //! Which certificates are accepted, and what is said of the others. No request goes to a server without a good one.
 
-use std::sync::Arc;
-
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
     date_time_ymd,
 };
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
 use tempfile::NamedTempFile;
 
 use crate::common::messages;
 use crate::common::messages::{CHECK_URL, RENEWED, SET_CLOCK, UNKNOWN_ISSUER, issuer_not_in};
 use crate::common::tls::{
     self, Authority, Identity, ask_trusting, config, file, name, params, self_signed,
+    unchecked_config,
 };
 use crate::common::{KEY, ask, clado, expect_balance, expect_error, has_ipv6, proxy};
 
@@ -47,22 +45,6 @@ fn expect_refused(
     assert_eq!(error["retryable"], false);
     assert!(message.len() <= 400, "{message}");
     server.expect_no_request();
-}
-
-/// A configuration with a certificate and a key that need not belong together, nor be valid.
-fn unchecked_config(
-    identity: Identity,
-    versions: &[&'static SupportedProtocolVersion],
-) -> ServerConfig {
-    let key = rustls::crypto::ring::sign::any_supported_type(&identity.key).unwrap();
-    let resolver = SingleCertAndKey::from(CertifiedKey::new(identity.chain, key));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap();
-    builder
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver))
 }
 
 fn is_ca(params: &mut CertificateParams) {

@@ -9,6 +9,7 @@
 mod common;
 
 mod addresses;
+mod certificate_differences;
 mod certificates;
 mod completions;
 mod deadline;

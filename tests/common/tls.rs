@@ -11,6 +11,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::NamedTempFile;
 
@@ -65,7 +66,12 @@ impl Authority {
 
     /// An authority below this one.
     pub fn intermediate(&self) -> Authority {
-        let params = authority("One of its departments");
+        self.intermediate_named("One of its departments")
+    }
+
+    /// The same with this name.
+    pub fn intermediate_named(&self, name: &str) -> Authority {
+        let params = authority(name);
         Authority(
             CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap(),
         )
@@ -160,6 +166,22 @@ pub fn asking_for_client_certificate(
     config_with(authority.good(), versions, |any| {
         any.with_client_cert_verifier(verifier)
     })
+}
+
+/// A configuration with a certificate and a key that need not belong together, nor be valid.
+pub fn unchecked_config(
+    identity: Identity,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ServerConfig {
+    let key = rustls::crypto::ring::sign::any_supported_type(&identity.key).unwrap();
+    let resolver = SingleCertAndKey::from(CertifiedKey::new(identity.chain, key));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap();
+    builder
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver))
 }
 
 /// A configuration with these versions that requires a client certificate.

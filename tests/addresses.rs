@@ -5,17 +5,17 @@
 
 use std::io::Write;
 
+use serde_json::Value;
+
 use crate::common::messages;
 use crate::common::server::{DeadPort, Server, read_head};
-use crate::common::{BALANCE, ask, expect_balance, expect_json_error, has_ipv6};
-
-use serde_json::Value;
+use crate::common::{ask, expect_balance, expect_json_error, good_reply, has_ipv6};
 
 /// An API on this address of the machine.
 fn api_on(host: &str) -> Server {
     Server::on(host, |mut stream| {
         let head = read_head(&mut stream);
-        let _ = stream.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{BALANCE}").as_bytes());
+        let _ = stream.write_all(good_reply().as_bytes());
         head
     })
 }
@@ -182,22 +182,50 @@ mod with_own_hosts_file {
         replacing("/etc/hosts", hosts.path(), program)
     }
 
-    /// An API over TLS on this address, and the program asking it by [`NAME`].
-    fn named_api(host: &str) -> (Server, Command, NamedTempFile) {
-        let authority = Authority::new();
-        let identity = authority.sign(&params(&[NAME], |_| {}));
-        let api = tls::api_on(host, config(identity));
-        let trusted = authority.file();
-        let mut program = ask(&format!("https://{NAME}:{}", api.address.port()));
-        program.env("SSL_CERT_FILE", trusted.path());
-        (api, program, trusted)
+    /// An API over TLS that is asked by [`NAME`].
+    struct NamedApi {
+        server: Server,
+        trusted: NamedTempFile,
     }
 
-    /// Five addresses that do not answer, on the same port as 127.0.0.8, which comes last. No other test listens there.
-    fn black_holes(port: u16) -> ([BlackHole; 5], NamedTempFile) {
-        let addresses = [2, 3, 4, 5, 6, 8].map(|last| Ipv4Addr::new(127, 0, 0, last));
-        let holes = [0, 1, 2, 3, 4].map(|place| BlackHole::at((addresses[place], port).into()));
-        (holes, hosts(&addresses))
+    impl NamedApi {
+        /// One on this address.
+        fn on(host: &str) -> NamedApi {
+            let authority = Authority::new();
+            let identity = authority.sign(&params(&[NAME], |_| {}));
+            NamedApi {
+                server: tls::api_on(host, config(identity)),
+                trusted: authority.file(),
+            }
+        }
+
+        /// The program, asking it.
+        fn ask(&self) -> Command {
+            let mut program = ask(&format!("https://{NAME}:{}", self.server.address.port()));
+            program.env("SSL_CERT_FILE", self.trusted.path());
+            program
+        }
+    }
+
+    /// Addresses on which no other test listens.
+    const UNANSWERED: [Ipv4Addr; 5] = [
+        Ipv4Addr::new(127, 0, 0, 2),
+        Ipv4Addr::new(127, 0, 0, 3),
+        Ipv4Addr::new(127, 0, 0, 4),
+        Ipv4Addr::new(127, 0, 0, 5),
+        Ipv4Addr::new(127, 0, 0, 6),
+    ];
+
+    /// Does not answer on this port of [`UNANSWERED`].
+    fn black_holes(port: u16) -> [BlackHole; 5] {
+        UNANSWERED.map(|address| BlackHole::at((address, port).into()))
+    }
+
+    /// A hosts file with [`UNANSWERED`], and then 127.0.0.8.
+    fn unanswered_before_the_last() -> NamedTempFile {
+        let mut addresses = UNANSWERED.to_vec();
+        addresses.push(Ipv4Addr::new(127, 0, 0, 8));
+        hosts(&addresses)
     }
 
     /// A hosts file with 40 addresses that refuse connections before `last`, which is farther from 127.0.0.1.
@@ -246,8 +274,10 @@ mod with_own_hosts_file {
 
     #[test]
     fn a_name_whose_first_addresses_do_not_answer_is_asked_at_the_last() {
-        let (api, mut program, _trusted) = named_api("127.0.0.8");
-        let (_holes, hosts) = black_holes(api.address.port());
+        let api = NamedApi::on("127.0.0.8");
+        let _holes = black_holes(api.server.address.port());
+        let hosts = unanswered_before_the_last();
+        let mut program = api.ask();
         program.args(["--timeout", "20"]);
         let Some(mut command) = with_hosts(&hosts, &program) else {
             return;
@@ -265,7 +295,8 @@ mod with_own_hosts_file {
                 _ => proxy::socks_on("127.0.0.8", api.address, None),
             };
             let port = proxy.address.port();
-            let (_holes, hosts) = black_holes(port);
+            let _holes = black_holes(port);
+            let hosts = unanswered_before_the_last();
             let trusted = authority.file();
             let mut program = tls::ask_trusting(&api, &trusted);
             program
@@ -280,7 +311,8 @@ mod with_own_hosts_file {
 
     #[test]
     fn every_address_of_a_name_is_tried_however_many_there_are() {
-        let (_api, program, _trusted) = named_api("127.0.200.1");
+        let api = NamedApi::on("127.0.200.1");
+        let program = api.ask();
         let hosts = forty_addresses_before("127.0.200.1");
         let Some(mut command) = with_hosts(&hosts, &program) else {
             return;
@@ -311,8 +343,9 @@ mod with_own_hosts_file {
 
     #[test]
     fn verbose_shows_each_address_that_was_tried_and_what_became_of_it() {
-        let (api, mut program, _trusted) = named_api("127.0.0.100");
-        let port = api.address.port();
+        let api = NamedApi::on("127.0.0.100");
+        let mut program = api.ask();
+        let port = api.server.address.port();
         let hosts = hosts(&["127.0.0.60", "127.0.0.61", "127.0.0.100"]);
         let Some(mut command) = with_hosts(&hosts, program.arg("--verbose")) else {
             return;
@@ -384,13 +417,14 @@ mod with_own_hosts_file {
         let message = format!("{NAME} has no IPv4 address, which SOCKS 4 needs");
         let error = expect_error(&mut command, 7, "network", &message, None);
         assert_eq!(error["retryable"], false);
-        assert!(proxy.finish().is_empty(), "there was a connection");
+        proxy.expect_no_connection();
     }
 
     #[test]
     fn a_name_with_two_addresses_is_asked_even_if_no_more_threads_can_be_started() {
         for (first, second) in [("127.0.0.60", "127.0.0.61"), ("127.0.0.61", "127.0.0.60")] {
-            let (_api, program, _trusted) = named_api("127.0.0.61");
+            let api = NamedApi::on("127.0.0.61");
+            let program = api.ask();
             // The address space has room for the stack of one more thread, but not of two.
             let mut limited = within("sh", &program);
             limited.args([

@@ -19,7 +19,8 @@ use crate::common::tls::{self, Authority, accept, ask_trusting, config};
 #[cfg(target_os = "linux")]
 use crate::common::within;
 use crate::common::{
-    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, std_command,
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, finish,
+    good_reply, std_command,
 };
 
 /// Runs with this time limit in seconds, and expects the error for it, with the status if the head of a reply came.
@@ -52,21 +53,17 @@ fn endless_head() -> impl Iterator<Item = u8> + Clone {
         .chain([b'x'; 999])
 }
 
-/// The head and the body of a good reply that comes in two parts.
-fn good_reply() -> [String; 2] {
-    [
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-            BALANCE.len()
-        ),
-        BALANCE.to_owned(),
-    ]
+/// The head and the body of a good reply.
+fn parts_of_a_good_reply() -> [String; 2] {
+    let reply = good_reply();
+    let (head, body) = reply.split_at(reply.len() - BALANCE.len());
+    [head.to_owned(), body.to_owned()]
 }
 
 /// A server that waits this long before each part of a good reply.
 fn waiting_before_each_part(pause: Duration) -> Server {
     Server::replying(move |stream| {
-        for part in good_reply() {
+        for part in parts_of_a_good_reply() {
             thread::sleep(pause);
             let _ = stream.write_all(part.as_bytes());
         }
@@ -231,7 +228,7 @@ fn an_address_that_does_not_answer_ends_the_run() {
 fn an_answer_after_the_time_limit_is_not_taken() {
     let server = Server::replying(|stream| {
         thread::sleep(Duration::from_millis(1500));
-        let _ = stream.write_all(good_reply().concat().as_bytes());
+        let _ = stream.write_all(good_reply().as_bytes());
     });
     expect_timeout(&mut ask(&server.url()), "1");
 }
@@ -254,7 +251,7 @@ fn the_time_limit_does_not_start_again_with_each_step() {
         thread::sleep(PAUSE);
         let mut stream = accept(&config, stream.try_clone().unwrap());
         read_head(&mut stream);
-        for part in good_reply() {
+        for part in parts_of_a_good_reply() {
             thread::sleep(PAUSE);
             let _ = stream.write_all(part.as_bytes());
         }
@@ -280,11 +277,9 @@ fn the_time_limit_does_not_start_again_after_the_key() {
     // A program that has given up already is right as well.
     let _ = stdin.write_all(KEY.as_bytes());
     drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(7), &b""[..])
-    );
+    let run = finish(child);
+    assert_eq!(run.code, Some(7), "{}", run.stderr);
+    assert_eq!(run.stdout, "");
 }
 
 #[test]
@@ -297,21 +292,13 @@ fn a_key_that_never_comes_ends_the_run() {
     let mut child = piped(&command).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&KEY.as_bytes()[..5]).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let run = finish(child);
     drop(stdin);
-    assert_eq!(
-        (
-            output.status.code(),
-            output.stdout.as_slice(),
-            String::from_utf8(output.stderr).unwrap().as_str()
-        ),
-        (
-            Some(7),
-            &b""[..],
-            "error: could not read the API key from standard input within 1 second\n"
-        )
-    );
-    assert!(server.finish().is_empty(), "there was a connection");
+    let error = "error: could not read the API key from standard input within 1 second\n";
+    assert_eq!(run.stderr, error);
+    assert_eq!(run.stdout, "");
+    assert_eq!(run.code, Some(7));
+    server.expect_no_connection();
 }
 
 #[cfg(unix)]
@@ -323,20 +310,12 @@ fn certificates_that_never_come_end_the_run() {
         .env("SSL_CERT_FILE", "/dev/stdin");
     let mut child = piped(&command).spawn().unwrap();
     let stdin = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
+    let run = finish(child);
     drop(stdin);
-    assert_eq!(
-        (
-            output.status.code(),
-            output.stdout.as_slice(),
-            String::from_utf8(output.stderr).unwrap().as_str()
-        ),
-        (
-            Some(7),
-            &b""[..],
-            "error: could not read the certificates in /dev/stdin (from SSL_CERT_FILE) within 1.5 seconds\n"
-        )
-    );
+    let error = "error: could not read the certificates in /dev/stdin (from SSL_CERT_FILE) within 1.5 seconds\n";
+    assert_eq!(run.stderr, error);
+    assert_eq!(run.stdout, "");
+    assert_eq!(run.code, Some(7));
 }
 
 /// The command with pipes as its three streams.

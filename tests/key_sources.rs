@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{
-    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, run,
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, finish,
+    good_reply, run,
 };
 
 /// A key without a known prefix, so that nothing but the list of keys can hide it.
@@ -42,7 +43,7 @@ impl KeyFile {
 
 #[test]
 fn the_key_is_read_from_the_file_that_a_variable_names() {
-    let server = Server::sending(ok(BALANCE));
+    let server = Server::sending(good_reply());
     let file = KeyFile::new(&format!("{KEY}\n"));
     let mut command = clado();
     command.env("CLADO_API_URL", server.url());
@@ -229,14 +230,6 @@ fn a_variable_with_a_similar_name_is_not_read() {
     assert_eq!(error["message"], "no API key");
 }
 
-/// A reply with this body.
-fn ok(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
 /// Gives the key from each source to `check`.
 fn with_key_from_each_source(url: &str, check: impl Fn(&mut assert_cmd::Command)) {
     let file = KeyFile::new(PLAIN_KEY);
@@ -325,7 +318,7 @@ fn the_key_is_read_from_a_named_pipe_and_from_a_descriptor() {
 #[cfg(unix)]
 #[test]
 fn standard_input_that_does_not_block_is_waited_for() {
-    let server = Server::sending(ok(BALANCE));
+    let server = Server::sending(good_reply());
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     let unread = theirs.try_clone().unwrap();
@@ -348,10 +341,10 @@ fn standard_input_that_does_not_block_is_waited_for() {
     // It may fail if the program has ended, which is what the exit code says below.
     let _ = ours.write_all(end.as_bytes());
     drop(ours);
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
-    assert_eq!(output.stdout, b"247\n");
+    let run = finish(child);
+    assert_eq!(run.stderr, "");
+    assert_eq!(run.stdout, "247\n");
+    assert_eq!(run.code, Some(0));
     assert!(
         server
             .expect_one_request()

@@ -1,6 +1,8 @@
 //! A panic ends the process like any other error: exit code 9, one error, no path and no text of the panic.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use crate::common::{KEY, Run, finish};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use crate::common::{
@@ -12,15 +14,12 @@ use crate::common::{
 const FORMAT: &str = "CLADO_TESTS_PANIC";
 
 /// Starts this test program again, to run [`panic_in_a_child`] only.
-fn run_child(format: &str) -> (Option<i32>, String) {
+fn run_child(format: &str) -> Run {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["panics::panic_in_a_child", "--exact", "--nocapture"]);
     child.env(FORMAT, format).env("RUST_BACKTRACE", "1");
-    let output = child.output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    child.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(child.spawn().unwrap())
 }
 
 /// Panics on another thread with the program's hook in place. Does nothing unless [`run_child`] has started it.
@@ -30,24 +29,24 @@ fn panic_in_a_child() {
         return;
     };
     clado_credits::exit_on_panic(format == "json");
-    let _ = std::thread::spawn(|| panic!("lk_test_not_a_real_key")).join();
+    let _ = std::thread::spawn(|| panic!("{KEY}")).join();
     unreachable!("the panic ends the process");
 }
 
 #[test]
 fn a_panic_is_an_internal_error_with_exit_code_9() {
-    let (code, stderr) = run_child("text");
-    assert_eq!(code, Some(9));
+    let run = run_child("text");
+    assert_eq!(run.code, Some(9));
     let expected = "error: internal error: the program panicked\n\
         hint: this is a bug in clado-credits; please report it\n";
-    assert_eq!(stderr, expected);
+    assert_eq!(run.stderr, expected);
 }
 
 #[test]
 fn a_panic_is_one_line_of_json_where_json_is_asked_for() {
-    let (code, stderr) = run_child("json");
-    assert_eq!(code, Some(9));
-    let report: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+    let run = run_child("json");
+    assert_eq!(run.code, Some(9));
+    let report: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
     assert_eq!(report["error"]["kind"], "local");
     assert_eq!(report["error"]["exit_code"], 9);
 }

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use crate::common::messages;
 use crate::common::proxy::{self, Seen};
 use crate::common::server::{DeadPort, Server, close_after_client, read_head};
-use crate::common::tls::{self, Authority, accept, ask_trusting, config, params};
+use crate::common::tls::{self, Authority, TrustedApi, accept, ask_trusting, config, params};
 use crate::common::{
     BALANCE, KEY, api, ask, expect_balance, expect_error, expect_json_error, shown_variable,
     std_command,
@@ -26,12 +26,6 @@ const PASSWORD: &str = "p@ss:w/rd%";
 const ENCODED: &str = "us%20er:p%40ss%3Aw%2Frd%25";
 // printf 'us er:p@ss:w/rd%' | base64
 const BASIC: &str = "Basic dXMgZXI6cEBzczp3L3JkJQ==";
-
-/// An API over TLS, and the certificate that makes it trusted.
-fn trusted_api() -> (Server, NamedTempFile) {
-    let authority = Authority::new();
-    (tls::api(config(authority.good())), authority.file())
-}
 
 /// The program, asking `server` through the proxy that HTTPS_PROXY names.
 fn ask_through(proxy: &str, server: &Server, trusted: &NamedTempFile) -> Command {
@@ -78,7 +72,7 @@ fn expect_proxy_error(proxy: &str, message: &str, hint: Option<&str>, retryable:
 
 #[test]
 fn an_http_proxy_makes_the_connection_and_sees_only_tls() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let proxy = proxy::http(server.address, ESTABLISHED);
     expect_balance(&mut ask_through(&proxy.url(), &server, &trusted));
     let (seen, target) = (proxy.next(), tls::name(&server));
@@ -94,7 +88,7 @@ fn an_http_proxy_makes_the_connection_and_sees_only_tls() {
 
 #[test]
 fn a_user_name_and_password_reach_the_proxy_decoded_and_nobody_else() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let proxy = proxy::http(server.address, ESTABLISHED);
     let url = format!("http://{ENCODED}@{}", proxy.address);
     let stderr = expect_balance(ask_through(&url, &server, &trusted).arg("--verbose"));
@@ -116,7 +110,7 @@ fn a_user_name_and_password_reach_the_proxy_decoded_and_nobody_else() {
 
 #[test]
 fn a_percent_sign_is_decoded_once() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let proxy = proxy::http(server.address, ESTABLISHED);
     expect_balance(&mut ask_through(
         &format!("http://a:%2540@{}", proxy.address),
@@ -145,7 +139,7 @@ fn every_2xx_answer_is_a_connection() {
         format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(60_000)),
         format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: x\r\n".repeat(1_000)),
     ] {
-        let (server, trusted) = trusted_api();
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let proxy = proxy::http(server.address, answer);
         expect_balance(&mut ask_through(&proxy.url(), &server, &trusted));
     }
@@ -153,7 +147,7 @@ fn every_2xx_answer_is_a_connection() {
 
 #[test]
 fn an_answer_in_single_bytes_is_a_connection() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let target = server.address;
     let proxy = Server::replying(move |stream| {
         for byte in ESTABLISHED.bytes() {
@@ -499,7 +493,7 @@ fn a_socks_proxy_is_given_a_name_or_an_address_as_its_scheme_says() {
         ("socks5", Some(PASSWORD), "socks5 us er 127.0.0.1"),
         ("socks5h", Some(PASSWORD), "socks5 us er localhost"),
     ] {
-        let (server, trusted) = trusted_api();
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let proxy = proxy::socks(server.address, password);
         let login = if password.is_some() {
             format!("{ENCODED}@")
@@ -565,7 +559,7 @@ fn a_server_with_only_ipv6_addresses_cannot_be_reached_through_socks4() {
         let error = expect_error(&mut command, 7, "network", message, None);
         assert_eq!(error["retryable"], false);
     }
-    assert!(proxy.finish().is_empty(), "there was a connection");
+    proxy.expect_no_connection();
 }
 
 #[test]
@@ -743,16 +737,13 @@ fn plain_http_never_goes_through_a_proxy() {
         let stderr = expect_balance(&mut command);
         let reason = "* proxy: none, as plain http does not go through one\n";
         assert!(stderr.contains(reason), "{stderr}");
-        assert!(
-            proxy.finish().is_empty(),
-            "{scheme}: there was a connection"
-        );
+        proxy.expect_no_connection();
     }
 }
 
 #[test]
 fn http_proxy_is_not_read() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     for value in ["http://127.0.0.1:1", "not a proxy: "] {
         for variable in ["http_proxy", "HTTP_PROXY"] {
             let stderr = expect_balance(
@@ -794,14 +785,14 @@ fn a_value_that_cannot_be_used_is_an_error_that_does_not_show_it() {
             let message = format!("{shown} does not name a usable proxy: {problem}");
             let error = expect_error(command.env(variable, value), 2, "usage", &message, hint);
             assert_eq!(error["retryable"], false);
-            assert!(server.finish().is_empty(), "there was a connection");
+            server.expect_no_connection();
         }
     }
 }
 
 #[test]
 fn a_blank_variable_counts_as_unset() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let dead = DeadPort::new();
     let proxy = proxy::http(server.address, ESTABLISHED);
     let mut command = ask_through(" ", &server, &trusted);
@@ -814,7 +805,7 @@ fn a_blank_variable_counts_as_unset() {
 
 #[test]
 fn a_host_in_no_proxy_is_reached_directly() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let dead = DeadPort::new();
     for (variable, list, entry) in [
         ("NO_PROXY", "localhost", "localhost"),
@@ -831,7 +822,7 @@ fn a_host_in_no_proxy_is_reached_directly() {
 
 #[test]
 fn a_host_that_no_certificate_can_name_is_refused() {
-    let (server, trusted) = trusted_api();
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let proxy = proxy::http(server.address, ESTABLISHED);
     let mut command = ask_through(&proxy.url(), &server, &trusted);
     command.env("CLADO_API_URL", "https://a..example:1");

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{
-    BALANCE, KEY, Run, api, ask, expect_balance, expect_error, expect_json_error, run,
+    BALANCE, KEY, LONGEST_BODY, Run, api, ask, balance_of_length, expect_balance, expect_error,
+    expect_json_error, run,
 };
 
 /// Expects exit code 8 for a 200 with this body, and a hint at the URL, since the tests do not ask the default one.
@@ -422,19 +423,10 @@ fn a_compressed_reply_is_refused_with_its_encoding() {
     }
 }
 
-/// A balance of this length in bytes.
-fn balance_of_length(length: usize) -> String {
-    let frame = r#"{"credits": 247, "pad": ""}"#.len();
-    format!(
-        r#"{{"credits": 247, "pad": "{}"}}"#,
-        "x".repeat(length - frame)
-    )
-}
-
 #[test]
 fn a_balance_of_64_kib_is_read_and_a_larger_one_is_refused() {
-    expect_balance(&mut ask(&api(200, balance_of_length(64 << 10)).url()));
-    let larger = api(200, balance_of_length((64 << 10) + 1));
+    expect_balance(&mut ask(&api(200, balance_of_length(LONGEST_BODY)).url()));
+    let larger = api(200, balance_of_length(LONGEST_BODY + 1));
     let message = messages::too_large(larger.host_with_port()) + " (HTTP 200)";
     let hint = messages::check_url(&larger.url());
     let mut command = ask(&larger.url());
@@ -450,8 +442,8 @@ fn an_error_body_is_read_to_64_kib_and_no_further() {
             "x".repeat(length - frame)
         )
     };
-    expect_message(body(64 << 10), ": no luck");
-    expect_message(body((64 << 10) + 1), "");
+    expect_message(body(LONGEST_BODY), ": no luck");
+    expect_message(body(LONGEST_BODY + 1), "");
 }
 
 #[test]

@@ -7,17 +7,16 @@ use assert_cmd::Command;
 
 use crate::common::messages;
 use crate::common::server::{DeadPort, Server, close_after_client, read_head, reset_on_close};
-use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, proxy, run, tls};
+use crate::common::{
+    BALANCE, KEY, KEY_WITHOUT_PREFIX, api, ask, clado, expect_balance, expect_error, good_reply,
+    proxy, run, tls,
+};
 
-const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"credits\": 247}";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-
-/// A key that nothing but its value gives away.
-const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
 
 #[test]
 fn the_request_is_one_get_with_four_headers() {
-    let server = Server::sending(GOOD);
+    let server = Server::sending(good_reply());
     let (host, bearer) = (
         format!("host: {}", server.address),
         format!("authorization: Bearer {KEY}"),
@@ -163,7 +162,7 @@ fn a_redirect_is_not_followed_to_the_same_host_and_port() {
 #[test]
 fn a_path_in_the_url_is_kept() {
     for path in ["/v2", "/v2/", "/v2//"] {
-        let server = Server::sending(GOOD);
+        let server = Server::sending(good_reply());
         expect_balance(&mut ask(&format!("{}{path}", server.url())));
         assert!(
             server
@@ -253,7 +252,7 @@ fn a_url_with_blanks_or_other_characters_than_ascii_is_refused() {
 
 #[test]
 fn a_base_url_of_4_kib_is_sent_whole_and_a_longer_one_is_refused() {
-    let server = Server::sending(GOOD);
+    let server = Server::sending(good_reply());
     let start = format!("{}/", server.url());
     let path = "x".repeat(4096 - start.len());
     expect_balance(&mut ask(&format!("{start}{path}")));
@@ -407,7 +406,7 @@ fn verbose_shows_what_is_sent_where_but_not_the_key() {
 #[test]
 fn a_key_in_the_path_of_the_url_is_not_shown() {
     for key in [KEY, KEY_WITHOUT_PREFIX] {
-        let server = Server::sending(GOOD);
+        let server = Server::sending(good_reply());
         let url = server.url();
         let stderr = verbose(ask(&format!("{url}/{key}")).env("CLADO_API_KEY", key));
         assert!(
@@ -533,10 +532,7 @@ fn a_proxy_is_not_sent_the_key_as_a_user_name_or_password() {
             let error = expect_error(&mut command, 2, "usage", message, None);
             assert_eq!(error["retryable"], false);
         }
-        assert!(
-            proxy.finish().is_empty(),
-            "{scheme}: there was a connection"
-        );
+        proxy.expect_no_connection();
     }
 }
 
@@ -550,7 +546,7 @@ fn a_key_with_a_colon_inside_is_not_sent_to_a_proxy_in_two_parts() {
         .env("HTTPS_PROXY", format!("http://{key}@{}", proxy.address));
     let message = &messages::contains_key("user name or password", "HTTPS_PROXY");
     expect_error(&mut command, 2, "usage", message, None);
-    assert!(proxy.finish().is_empty(), "there was a connection");
+    proxy.expect_no_connection();
 }
 
 #[test]

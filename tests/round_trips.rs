@@ -5,11 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use tempfile::NamedTempFile;
-
 use crate::common::server::{self, read_head};
-use crate::common::tls::{Authority, accept, config_with, params};
-use crate::common::{BALANCE, ask, expect_balance};
+use crate::common::tls::{Authority, TrustedApi, accept, config_with, params};
+use crate::common::{ask, expect_balance, good_reply};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -74,16 +72,8 @@ fn recording_relay(server: SocketAddr) -> server::Server<Vec<Flight>> {
     })
 }
 
-/// A good reply with its length.
-fn good() -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{BALANCE}",
-        BALANCE.len()
-    )
-}
-
-/// An API over TLS 1.3, and the file with its authority.
-fn tls_api() -> (server::Server, NamedTempFile) {
+/// An API over TLS 1.3.
+fn tls_1_3_api() -> TrustedApi {
     let authority = Authority::new();
     let identity = authority.sign(&params(&["127.0.0.1"], |_| {}));
     let mut config = config_with(identity, &[&rustls::version::TLS13], |any| {
@@ -95,11 +85,14 @@ fn tls_api() -> (server::Server, NamedTempFile) {
     let server = server::Server::new(move |stream| {
         let mut stream = accept(&config, stream);
         let head = read_head(&mut stream);
-        let _ = stream.write_all(good().as_bytes());
+        let _ = stream.write_all(good_reply().as_bytes());
         let _ = stream.read(&mut [0]);
         head
     });
-    (server, authority.file())
+    TrustedApi {
+        server,
+        trusted: authority.file(),
+    }
 }
 
 /// The content types of TLS records.
@@ -109,11 +102,9 @@ const APPLICATION_DATA: u8 = 23;
 
 #[test]
 fn a_check_over_tls_takes_one_round_trip_for_tls_and_one_for_the_reply() {
-    let (server, authority) = tls_api();
+    let TrustedApi { server, trusted } = tls_1_3_api();
     let relay = recording_relay(server.address);
-    expect_balance(
-        ask(&format!("https://{}", relay.address)).env("SSL_CERT_FILE", authority.path()),
-    );
+    expect_balance(ask(&format!("https://{}", relay.address)).env("SSL_CERT_FILE", trusted.path()));
     let flights = relay.next();
 
     // Nothing follows the reply: the connection is closed and the process ends.
@@ -146,7 +137,7 @@ fn a_request_over_plain_http_is_sent_in_one_piece_and_nothing_follows_it() {
     let server = server::Server::new(|mut stream| {
         let mut piece = vec![0; 64 << 10];
         let amount = stream.read(&mut piece).unwrap();
-        stream.write_all(good().as_bytes()).unwrap();
+        stream.write_all(good_reply().as_bytes()).unwrap();
         let rest = stream.read(&mut [0]).unwrap_or(0);
         (String::from_utf8_lossy(&piece[..amount]).into_owned(), rest)
     });

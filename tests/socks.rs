@@ -5,7 +5,7 @@
 use crate::common::messages;
 use crate::common::proxy;
 use crate::common::server::Server;
-use crate::common::tls::{self, Authority, ask_trusting, config, params};
+use crate::common::tls::{self, Authority, TrustedApi, ask_trusting, config, params};
 use crate::common::{ask, expect_balance, expect_error, expect_json_error};
 
 #[test]
@@ -16,8 +16,7 @@ fn a_socks4_user_name_is_sent() {
         ("socks", r"DOMAIN\user", r"socks4 DOMAIN\user 127.0.0.1"),
         ("socks4a", "us%20er", "socks4 us er localhost"),
     ] {
-        let authority = Authority::new();
-        let (server, trusted) = (tls::api(config(authority.good())), authority.file());
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let proxy = proxy::socks(server.address, None);
         let mut command = ask_trusting(&server, &trusted);
         command.env(
@@ -43,7 +42,7 @@ fn a_socks4_password_is_refused() {
         let hint = messages::HOW_TO_NAME_A_PROXY;
         expect_error(&mut command, 2, "usage", message, Some(hint));
     }
-    assert!(proxy.finish().is_empty(), "there was a connection");
+    proxy.expect_no_connection();
 }
 
 #[test]
@@ -54,8 +53,7 @@ fn a_socks5_login_may_lack_one_of_its_parts() {
         (":pass", "pass", ""),
         (r"DOMAIN\user:pass", "pass", r"DOMAIN\user"),
     ] {
-        let authority = Authority::new();
-        let (server, trusted) = (tls::api(config(authority.good())), authority.file());
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let proxy = proxy::socks(server.address, Some(password));
         let mut command = ask_trusting(&server, &trusted);
         command.env(
@@ -89,7 +87,7 @@ fn a_name_that_this_machine_cannot_resolve_for_the_proxy_names_both_and_the_othe
         let hint = format!("with {other}:// the proxy resolves names");
         assert_eq!(error["hint"], hint);
         assert_eq!(error["retryable"], true);
-        assert!(proxy.finish().is_empty(), "there was a connection");
+        proxy.expect_no_connection();
     }
 }
 
@@ -141,8 +139,7 @@ fn verbose_shows_each_step_through_a_socks_proxy_and_no_password() {
 #[test]
 fn verbose_shows_the_address_that_a_socks_proxy_is_asked_for() {
     for (scheme, version) in [("socks4", 4), ("socks5", 5)] {
-        let authority = Authority::new();
-        let (server, trusted) = (tls::api(config(authority.good())), authority.file());
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let proxy = proxy::socks(server.address, None);
         let mut command = ask_trusting(&server, &trusted);
         command

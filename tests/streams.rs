@@ -6,19 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::messages;
-use crate::common::{BALANCE, api, ask, std_command};
+use crate::common::{BALANCE, LONGEST_BODY, Run, api, ask, balance_of_length, finish, std_command};
 
-/// The exit code and standard error with this standard output.
-fn run_into(stdout: impl Into<Stdio>, command: &assert_cmd::Command) -> (Option<i32>, String) {
-    let output = std_command(command)
-        .stdout(stdout)
-        .env("RUST_BACKTRACE", "1")
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+/// Runs with this standard output.
+fn run_into(stdout: impl Into<Stdio>, command: &assert_cmd::Command) -> Run {
+    let mut command = std_command(command);
+    command.stdout(stdout).stderr(Stdio::piped());
+    finish(command.env("RUST_BACKTRACE", "1").spawn().unwrap())
 }
 
 /// A pipe whose reader is gone before the first byte; that of `| head` may be slower than the program.
@@ -40,14 +34,13 @@ fn a_reader_that_is_gone_changes_nothing() {
         &["--version"],
         &["--completions", "zsh"],
     ] {
-        let outcome = run_into(closed_pipe(), ask(&api.url()).args(flags));
-        assert_eq!(outcome, (Some(0), String::new()), "{flags:?}");
+        let run = run_into(closed_pipe(), ask(&api.url()).args(flags));
+        assert_eq!(run.stderr, "", "{flags:?}");
+        assert_eq!(run.code, Some(0), "{flags:?}");
     }
-    let outcome = run_into(closed_pipe(), ask(&api.url()).args(["--min", "500"]));
-    assert_eq!(
-        outcome,
-        (Some(1), format!("{}\n", messages::below_minimum(247, 500)))
-    );
+    let run = run_into(closed_pipe(), ask(&api.url()).args(["--min", "500"]));
+    assert_eq!(run.stderr, messages::below_minimum(247, 500) + "\n");
+    assert_eq!(run.code, Some(1));
 }
 
 #[test]
@@ -83,7 +76,7 @@ fn a_full_disk_exits_9() {
         &["--completions", "fish"],
     ] {
         let full = std::fs::File::create("/dev/full").unwrap();
-        let message = "could not write the output: no space left on device";
+        let message = messages::could_not_write("no space left on device");
         let error = if flags == ["--json"] {
             format!(
                 r#"{{"error":{{"kind":"local","message":"{message}","retryable":false,"exit_code":9}}}}"#
@@ -91,11 +84,9 @@ fn a_full_disk_exits_9() {
         } else {
             format!("error: {message}\n")
         };
-        assert_eq!(
-            run_into(full, ask(&api.url()).args(flags)),
-            (Some(9), error),
-            "{flags:?}"
-        );
+        let run = run_into(full, ask(&api.url()).args(flags));
+        assert_eq!(run.stderr, error, "{flags:?}");
+        assert_eq!(run.code, Some(9), "{flags:?}");
     }
 }
 
@@ -104,8 +95,10 @@ fn a_full_disk_exits_9() {
 fn a_standard_output_that_is_open_only_for_reading_exits_9() {
     let api = api(200, BALANCE);
     let file = std::fs::File::open("/dev/null").unwrap();
-    let expected = "error: could not write the output: bad file descriptor\n".to_owned();
-    assert_eq!(run_into(file, &ask(&api.url())), (Some(9), expected));
+    let message = messages::could_not_write("bad file descriptor");
+    let run = run_into(file, &ask(&api.url()));
+    assert_eq!(run.stderr, format!("error: {message}\n"));
+    assert_eq!(run.code, Some(9));
 }
 
 /// `command`, started by a shell that runs `script` with it as `$@`.
@@ -175,7 +168,7 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
                 let run = limited(script, ask(&api.url()).arg(form));
                 let stderr = run.stderr;
                 assert_eq!(run.code, Some(9), "{form}, {space} bytes: {stderr}");
-                assert!(stderr.contains("could not write the output: "), "{stderr}");
+                assert!(stderr.contains(&messages::could_not_write("")), "{stderr}");
                 assert!(
                     fs::read_to_string(&file).unwrap() == content,
                     "{form}, {space} bytes: {script}"
@@ -202,13 +195,9 @@ fn no_part_of_the_output_stays_in_a_file_that_has_no_space_for_all_of_it() {
     assert!(fs::read_to_string(&file).unwrap().ends_with("x247\n"));
 }
 
-/// A body of the greatest length; with a line end it is more than a pipe holds on Linux.
+/// A body that with a line end is more than a pipe holds on Linux.
 fn long_body() -> String {
-    let frame = r#"{"credits": 247, "pad": ""}"#.len();
-    format!(
-        r#"{{"credits": 247, "pad": "{}"}}"#,
-        "x".repeat((64 << 10) - frame)
-    )
+    balance_of_length(LONGEST_BODY)
 }
 
 #[test]
@@ -226,14 +215,9 @@ fn the_deadline_does_not_cut_output_that_waits_for_its_reader() {
     thread::sleep(Duration::from_secs(3));
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stderr).as_ref()
-        ),
-        (Some(0), "")
-    );
+    let run = finish(child);
+    assert_eq!(run.stderr, "");
+    assert_eq!(run.code, Some(0));
     assert!(
         printed == long_body() + "\n",
         "{} bytes were printed",
@@ -270,14 +254,9 @@ fn a_pipe_that_does_not_block_gets_everything() {
     thread::sleep(Duration::from_millis(500));
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stderr).as_ref()
-        ),
-        (Some(0), "")
-    );
+    let run = finish(child);
+    assert_eq!(run.stderr, "");
+    assert_eq!(run.code, Some(0));
     assert!(
         printed[filling..] == long_body() + "\n",
         "{} bytes were printed",

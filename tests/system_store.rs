@@ -122,7 +122,7 @@ fn a_system_without_certificates_is_an_error_before_any_connection() {
         };
         let error = expect_error(&mut command, 7, "tls", message, Some(hint));
         assert_eq!(error["retryable"], false);
-        assert!(server.finish().is_empty(), "there was a connection");
+        server.expect_no_connection();
     }
 }
 

@@ -57,7 +57,7 @@ fn a_variable_without_a_certificate_is_an_error_before_any_connection() {
         let error = expect_json_error(command.env(variable, path), 2, "usage");
         assert_eq!(error["message"], message);
         assert_eq!(error["retryable"], false);
-        assert!(server.finish().is_empty(), "there was a connection");
+        server.expect_no_connection();
     }
 }
 
@@ -79,7 +79,7 @@ fn a_variable_whose_path_cannot_be_read_is_an_error_before_any_connection() {
             error["message"].as_str().unwrap().starts_with(&start),
             "{error}"
         );
-        assert!(server.finish().is_empty(), "there was a connection");
+        server.expect_no_connection();
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::common::messages;
 use crate::common::proxy;
 use crate::common::server::{Server, close_after_client, read_head};
-use crate::common::tls::{self, Authority, ask_trusting, config, params};
+use crate::common::tls::{self, Authority, TrustedApi, ask_trusting, config, params};
 use crate::common::{KEY, ask, expect_balance, expect_error, expect_json_error, has_program, run};
 
 const ESTABLISHED: &str = "HTTP/1.1 200 OK\r\n\r\n";
@@ -65,8 +65,7 @@ fn a_login_is_encoded_with_the_standard_alphabet_of_base64() {
         (r"DOMAIN\user:pass", "RE9NQUlOXHVzZXI6cGFzcw=="),
         ("DOMAIN%5Cuser:pass", "RE9NQUlOXHVzZXI6cGFzcw=="),
     ] {
-        let authority = Authority::new();
-        let (server, trusted) = (tls::api(config(authority.good())), authority.file());
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let proxy = proxy::http(server.address, ESTABLISHED);
         let mut command = ask_trusting(&server, &trusted);
         command.env("HTTPS_PROXY", format!("http://{login}@{}", proxy.address));
@@ -126,8 +125,7 @@ fn odd_header_lines_after_a_good_status_line_do_no_harm() {
         "X-Bell: \u{7}",
         "X Two: words",
     ] {
-        let authority = Authority::new();
-        let (server, trusted) = (tls::api(config(authority.good())), authority.file());
+        let TrustedApi { server, trusted } = TrustedApi::new();
         let answer = format!("HTTP/1.1 200 OK\r\n{lines}\r\nVia: x\r\n\r\n");
         let proxy = proxy::http(server.address, answer);
         let mut command = ask_trusting(&server, &trusted);
@@ -137,8 +135,7 @@ fn odd_header_lines_after_a_good_status_line_do_no_harm() {
 
 #[test]
 fn a_proxy_that_answers_with_sixty_thousand_short_lines_is_read_to_the_blank_one() {
-    let authority = Authority::new();
-    let (server, trusted) = (tls::api(config(authority.good())), authority.file());
+    let TrustedApi { server, trusted } = TrustedApi::new();
     let answer = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x\n".repeat(30_000));
     let proxy = proxy::http(server.address, answer);
     let mut command = ask_trusting(&server, &trusted);

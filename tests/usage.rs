@@ -2,13 +2,12 @@
 
 use crate::common::messages;
 use crate::common::server::Server;
-use crate::common::{BALANCE, KEY, api, ask, clado, expect_balance, expect_error, run};
+use crate::common::{
+    BALANCE, KEY, KEY_WITHOUT_PREFIX, api, ask, clado, expect_balance, expect_error, run,
+};
 
 const SHORT_HELP: &str = include_str!("data/short-help.txt");
 const LONG_HELP: &str = include_str!("data/long-help.txt");
-
-/// A key that nothing but its value gives away.
-const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
 
 /// The message about a wrong command line, after checking that nothing else was done.
 #[track_caller]

@@ -141,6 +141,11 @@ pub fn below_minimum(credits: i64, minimum: u64) -> String {
     format!("{credits} Clado {noun} left, below the minimum of {minimum}")
 }
 
+/// The error where standard output can't be written to.
+pub fn could_not_write(reason: &str) -> String {
+    format!("could not write the output: {reason}")
+}
+
 // Connections.
 
 /// Why a connection was lost.

@@ -7,8 +7,10 @@ pub mod proxy;
 pub mod server;
 pub mod tls;
 
-use std::io::Write;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::process::Child;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -18,8 +20,32 @@ use self::messages::without_place;
 /// The key of all tests. Not a real one.
 pub const KEY: &str = "lk_test_not_a_real_key";
 
+/// A key that nothing but its value gives away.
+pub const KEY_WITHOUT_PREFIX: &str = "9f8e7d6c5b4a39281706";
+
 /// The body of a good reply, with a date that lies years back.
 pub const BALANCE: &str = r#"{"credits": 247, "last_topup_at": "2024-01-15T10:30:00Z"}"#;
+
+/// The longest body that is read, in bytes.
+pub const LONGEST_BODY: usize = 64 << 10;
+
+/// A body of this length in bytes, with the number of [`BALANCE`].
+pub fn balance_of_length(length: usize) -> String {
+    let frame = r#"{"credits": 247, "pad": ""}"#.len();
+    let pad = "x".repeat(length - frame);
+    format!(r#"{{"credits": 247, "pad": "{pad}"}}"#)
+}
+
+/// A reply with this status, such as `404 Not Found`, and `body` with its length.
+pub fn reply(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// A reply with [`BALANCE`].
+pub fn good_reply() -> String {
+    reply("200 OK", BALANCE)
+}
 
 /// The variables that an operating system, a coverage tool or Wine needs to start the program.
 const NEEDED: [&str; 5] = [
@@ -33,7 +59,7 @@ const NEEDED: [&str; 5] = [
 /// The program with nothing else in its environment: no key, no proxy, no certificates, no colour.
 pub fn clado() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("clado-credits"));
-    command.env_clear().timeout(Duration::from_secs(60));
+    command.env_clear().timeout(PATIENCE);
     for name in NEEDED {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
@@ -60,7 +86,7 @@ pub fn shown_variable(name: &str) -> String {
 #[cfg(target_os = "linux")]
 pub fn within(outer: &str, inner: &Command) -> Command {
     let mut command = Command::new(outer);
-    command.env_clear().timeout(Duration::from_secs(60));
+    command.env_clear().timeout(PATIENCE);
     command.envs(
         inner
             .get_envs()
@@ -89,6 +115,9 @@ pub struct Run {
     pub stderr: String,
 }
 
+/// How long a run may take before it is killed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Runs the program. Whatever it prints, the key is not in it.
 #[track_caller]
 pub fn run(command: &mut Command) -> Run {
@@ -102,11 +131,54 @@ pub fn run(command: &mut Command) -> Run {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     };
-    assert!(
-        !run.stdout.contains(KEY) && !run.stderr.contains(KEY),
-        "the key is shown: {run:?}"
-    );
+    expect_no_key(&run);
     run
+}
+
+#[track_caller]
+fn expect_no_key(run: &Run) {
+    let is_shown = run.stdout.contains(KEY) || run.stderr.contains(KEY);
+    assert!(!is_shown, "the key is shown: {run:?}");
+}
+
+/// What a run came to that the test has started itself, to choose its streams. Those that are pipes are read to their
+/// end. Like [`run`], it kills the program after a minute, and the key is not in what it prints.
+#[track_caller]
+pub fn finish(mut child: Child) -> Run {
+    let stdout = child.stdout.take().map(read_to_end);
+    let stderr = child.stderr.take().map(read_to_end);
+    let deadline = Instant::now() + PATIENCE;
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        if Instant::now() >= deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let text = |reader: Option<JoinHandle<String>>| match reader {
+        Some(reader) => reader.join().unwrap(),
+        None => String::new(),
+    };
+    let run = Run {
+        code,
+        stdout: text(stdout),
+        stderr: text(stderr),
+    };
+    expect_no_key(&run);
+    run
+}
+
+/// Reads on a thread, so that the program can go on writing.
+fn read_to_end(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        text
+    })
 }
 
 /// Runs with `--plain`, expects the balance of [`BALANCE`], and returns standard error.
@@ -180,8 +252,7 @@ pub fn expect_json_error(command: &mut Command, code: i32, kind: &str) -> Value 
     error
 }
 
-/// The same command with the standard library, where a test chooses the streams. Nothing ends it but its own time
-/// limit.
+/// The same command with the standard library, where a test chooses the streams. [`finish`] waits for it.
 pub fn std_command(command: &Command) -> std::process::Command {
     let mut same = std::process::Command::new(command.get_program());
     same.args(command.get_args()).env_clear();
@@ -208,7 +279,7 @@ pub fn on_terminal(url: &str, arguments: &str) -> Command {
             .get_envs()
             .filter_map(|(name, value)| Some((name, value?))),
     );
-    command.timeout(Duration::from_secs(60));
+    command.timeout(PATIENCE);
     command
 }
 

@@ -66,6 +66,12 @@ impl<T: Send + 'static> Server<T> {
             .expect("there was no connection")
     }
 
+    /// Expects that there was no connection.
+    #[track_caller]
+    pub fn expect_no_connection(self) {
+        assert_eq!(self.finish().len(), 0, "there was a connection");
+    }
+
     /// Stops listening, waits for the connections that were made, and returns what they came to.
     pub fn finish(self) -> Vec<T> {
         self.stop.store(true, Ordering::SeqCst);

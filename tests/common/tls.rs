@@ -16,7 +16,7 @@ use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, Strea
 use tempfile::NamedTempFile;
 
 use super::server::{Server, close_after_client, read_head};
-use super::{BALANCE, ask};
+use super::{ask, good_reply};
 
 /// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -208,6 +208,22 @@ pub fn accept(
     StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream)
 }
 
+/// An API over TLS with a good certificate, and the file that makes it trusted.
+pub struct TrustedApi {
+    pub server: Server,
+    pub trusted: NamedTempFile,
+}
+
+impl TrustedApi {
+    pub fn new() -> TrustedApi {
+        let authority = Authority::new();
+        TrustedApi {
+            server: api(config(authority.good())),
+            trusted: authority.file(),
+        }
+    }
+}
+
 /// An API over TLS that answers with the balance. Each request is what came through TLS, empty when the handshake
 /// failed.
 pub fn api(config: ServerConfig) -> Server {
@@ -216,16 +232,12 @@ pub fn api(config: ServerConfig) -> Server {
 
 /// The same on another address of this machine.
 pub fn api_on(host: &str, config: ServerConfig) -> Server {
-    let length = BALANCE.len();
-    let reply = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BALANCE}"
-    );
     let config = Arc::new(config);
     Server::on(host, move |stream| {
         let mut stream = accept(&config, stream);
         let head = read_head(&mut stream);
         if !head.is_empty() {
-            let _ = stream.write_all(reply.as_bytes());
+            let _ = stream.write_all(good_reply().as_bytes());
             stream.conn.send_close_notify();
             let _ = stream.flush();
         }

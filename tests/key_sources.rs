@@ -93,7 +93,10 @@ fn standard_input_is_not_read_for_a_variable() {
     let error = expect_json_error(&mut command, 3, "no_api_key");
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.starts_with("the API key from - (from CLADO_API_KEY_FILE) could not be read: "),
+        message.starts_with(&messages::bad_key(
+            "- (from CLADO_API_KEY_FILE)",
+            "could not be read: "
+        )),
         "{message}"
     );
     let hint = "standard input is read only for --api-key-file -";
@@ -184,10 +187,7 @@ fn a_line_of_an_environment_file_in_place_of_the_key_is_named_after_a_401() {
 fn a_key_file_with_two_lines_is_refused_with_a_hint_for_files() {
     let file = KeyFile::new("lk_first\nlk_second\n");
     let path = file.path();
-    let message = format!(
-        "the API key from {} has a line break after character 8",
-        path.display()
-    );
+    let message = messages::bad_key(path.display(), "has a line break after character 8");
     let mut command = clado();
     command.arg("--api-key-file").arg(&path);
     expect_error(

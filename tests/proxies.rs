@@ -588,7 +588,7 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
         (
             "socks5h",
             &[b"\x05\x00", b"\x05\x05\x00\x01\0\0\0\0\0\0"],
-            "connection refused",
+            messages::REFUSED,
             true,
         ),
         (

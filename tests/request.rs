@@ -244,7 +244,7 @@ fn a_url_with_blanks_or_other_characters_than_ascii_is_refused() {
         (format!("{url}/\u{202e}x\u{2066}"), not_ascii),
         (format!("{url}/v2\u{a0}"), not_ascii),
     ] {
-        let message = format!("bad URL in CLADO_API_URL: {problem}");
+        let message = messages::bad_url("CLADO_API_URL", problem);
         expect_error(&mut ask(&base), 2, "usage", &message, None);
     }
     server.expect_no_request();
@@ -256,7 +256,7 @@ fn a_base_url_of_4_kib_is_sent_whole_and_a_longer_one_is_refused() {
     let start = format!("{}/", server.url());
     let path = "x".repeat(4096 - start.len());
     expect_balance(&mut ask(&format!("{start}{path}")));
-    let message = "bad URL in CLADO_API_URL: it is longer than 4 KiB";
+    let message = &messages::bad_url("CLADO_API_URL", "it is longer than 4 KiB");
     expect_error(
         &mut ask(&format!("{start}{path}x")),
         2,

@@ -171,7 +171,7 @@ fn a_bundle_of_the_system_that_cannot_be_read_is_named_with_the_reason() {
     };
     let error = expect_error(&mut command, 7, "tls", message, None);
     assert_eq!(error["retryable"], false);
-    assert!(server.finish().is_empty(), "there was a connection");
+    server.expect_no_connection();
 
     // With certificates beside it, only --verbose tells.
     let authority = Authority::new();

@@ -10,7 +10,7 @@ use rcgen::{
     NameConstraints,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientCertVerifierBuilder, WantsServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::NamedTempFile;
@@ -151,23 +151,6 @@ pub fn config_with(
         .unwrap()
 }
 
-/// A configuration with these versions that asks for a client certificate and takes none as well.
-pub fn asking_for_client_certificate(
-    authority: &Authority,
-    versions: &[&'static rustls::SupportedProtocolVersion],
-) -> ServerConfig {
-    let mut clients = RootCertStore::empty();
-    clients.add(authority.der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider)
-        .allow_unauthenticated()
-        .build()
-        .unwrap();
-    config_with(authority.good(), versions, |any| {
-        any.with_client_cert_verifier(verifier)
-    })
-}
-
 /// A configuration with a certificate and a key that need not belong together, nor be valid.
 pub fn unchecked_config(
     identity: Identity,
@@ -189,15 +172,29 @@ pub fn requiring_client_certificate(
     authority: &Authority,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> ServerConfig {
-    let mut clients = RootCertStore::empty();
-    clients.add(authority.der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider)
-        .build()
-        .unwrap();
+    let verifier = client_verifier(authority).build().unwrap();
     config_with(authority.good(), versions, |any| {
         any.with_client_cert_verifier(verifier)
     })
+}
+
+/// A configuration with these versions that asks for a client certificate and does without one as well.
+pub fn asking_for_client_certificate(
+    authority: &Authority,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ServerConfig {
+    let verifier = client_verifier(authority).allow_unauthenticated();
+    let verifier = verifier.build().unwrap();
+    config_with(authority.good(), versions, |any| {
+        any.with_client_cert_verifier(verifier)
+    })
+}
+
+fn client_verifier(authority: &Authority) -> ClientCertVerifierBuilder {
+    let mut clients = RootCertStore::empty();
+    clients.add(authority.der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider)
 }
 
 /// The server's side of a TLS connection. The handshake is done on the first read.

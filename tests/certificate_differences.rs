@@ -5,8 +5,8 @@
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
-    DistinguishedName, DnType, GeneralSubtree, IsCa, KeyPair, NameConstraints, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName,
+    DnType, GeneralSubtree, IsCa, KeyPair, NameConstraints, date_time_ymd,
 };
 use tempfile::NamedTempFile;
 
@@ -189,7 +189,7 @@ fn no_list_of_revoked_certificates_is_asked_for() {
     let lists = Server::silent();
     let root = Authority::new();
     let params = params(&["localhost"], |params| {
-        params.crl_distribution_points = vec![CrlDistributionPoint {
+        params.crl_distribution_points = vec![rcgen::CrlDistributionPoint {
             uris: vec![lists.url()],
         }];
     });

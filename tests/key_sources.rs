@@ -17,8 +17,7 @@ use tempfile::TempDir;
 use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{
-    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, finish,
-    good_reply, run,
+    BALANCE, KEY, api, ask, clado, expect_balance, expect_error, expect_json_error, good_reply, run,
 };
 
 /// A key without a known prefix, so that nothing but the list of keys can hide it.
@@ -341,7 +340,7 @@ fn standard_input_that_does_not_block_is_waited_for() {
     // It may fail if the program has ended, which is what the exit code says below.
     let _ = ours.write_all(end.as_bytes());
     drop(ours);
-    let run = finish(child);
+    let run = crate::common::finish(child);
     assert_eq!(run.stderr, "");
     assert_eq!(run.stdout, "247\n");
     assert_eq!(run.code, Some(0));

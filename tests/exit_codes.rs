@@ -2,7 +2,7 @@
 
 use assert_cmd::Command;
 
-use crate::common::messages::{NO_KEY_HINT, TRY_LATER, check_url};
+use crate::common::messages;
 use crate::common::server::{DeadPort, Server};
 use crate::common::tls::{self, Authority};
 use crate::common::{BALANCE, api, ask, clado, expect_error, run};
@@ -48,34 +48,25 @@ fn a_balance_exits_0() {
 #[test]
 fn the_minimum_decides_between_0_and_1() {
     let api = api(200, r#"{"credits": 247}"#);
-    for (minimum, code, message) in [
-        ("0", 0, ""),
-        ("246", 0, ""),
-        ("247", 0, ""),
-        (
-            "248",
-            1,
-            "247 Clado credits left, below the minimum of 248\n",
-        ),
-        (
-            "18446744073709551615",
-            1,
-            "247 Clado credits left, below the minimum of 18446744073709551615\n",
-        ),
-    ] {
+    let table = messages::table(247, "never");
+    for minimum in [0, 246, 247, 248, u64::MAX] {
+        let is_enough = minimum <= 247;
+        let (code, complaint) = if is_enough {
+            (0, String::new())
+        } else {
+            (1, messages::below_minimum(247, minimum) + "\n")
+        };
         for (flags, output) in [
             (&["--plain"][..], "247\n"),
             (&["--quiet"], ""),
-            (
-                &["--color", "never"],
-                "Credits      247\nLast top-up  never\n",
-            ),
+            (&["--color", "never"], &table),
         ] {
-            let run = ask(&api.url())
+            let run = run(ask(&api.url())
                 .args(flags)
-                .args(["--min", minimum])
-                .assert();
-            run.code(code).stdout(output).stderr(message);
+                .args(["--min", &minimum.to_string()]));
+            assert_eq!(run.code, Some(code), "{minimum} {flags:?}");
+            assert_eq!(run.stdout, output, "{minimum} {flags:?}");
+            assert_eq!(run.stderr, complaint, "{minimum} {flags:?}");
         }
     }
 }
@@ -86,7 +77,7 @@ fn a_negative_balance_is_below_every_minimum() {
     let run = ask(&api.url()).args(["--plain", "--min", "0"]).assert();
     run.code(1)
         .stdout("-3\n")
-        .stderr("-3 Clado credits left, below the minimum of 0\n");
+        .stderr(messages::below_minimum(-3, 0) + "\n");
 }
 
 #[test]
@@ -115,8 +106,8 @@ fn a_wrong_command_line_exits_2() {
 
 #[test]
 fn no_key_exits_3() {
-    let hint = Some(NO_KEY_HINT);
-    expect_error(&mut clado(), 3, "no_api_key", "no API key", hint);
+    let hint = Some(messages::NO_KEY_HINT);
+    expect_error(&mut clado(), 3, "no_api_key", messages::NO_KEY, hint);
     expect_the_same_error_in_every_format(clado, 3);
 }
 
@@ -172,114 +163,74 @@ fn no_request_is_made_without_a_key() {
     server.expect_no_request();
 }
 
+/// Expects this error for a reply with `status` and `body`, and the same in every format.
+#[track_caller]
+fn expect_status(status: u16, body: &str, code: i32, kind: &str, message: &str) {
+    let api = api(status.into(), body);
+    let key_came_from = messages::key_came_from("CLADO_API_KEY");
+    let check_url = messages::check_url(&api.url());
+    let hint = match status {
+        401 | 403 => Some(key_came_from.as_str()),
+        304 | 404 => Some(check_url.as_str()),
+        500.. => Some(messages::TRY_LATER),
+        _ => None,
+    };
+    let error = expect_error(&mut ask(&api.url()), code, kind, message, hint);
+    assert_eq!(error["status"], status);
+    expect_the_same_error_in_every_format(|| ask(&api.url()), code);
+}
+
 #[test]
-fn each_status_has_its_code_and_message() {
-    for (status, body, code, kind, message) in [
-        (
-            401,
-            r#"{"detail": "Invalid API key"}"#,
-            3,
-            "unauthorized",
-            "the API key was rejected (HTTP 401): Invalid API key",
-        ),
-        (
-            403,
-            r#"{"detail": "Not authenticated"}"#,
-            3,
-            "unauthorized",
-            "the API key was rejected (HTTP 403): Not authenticated",
-        ),
-        (
-            404,
-            "",
-            4,
-            "not_found",
-            "no credit information found (HTTP 404)",
-        ),
-        (
-            429,
-            r#"{"error": "Rate limit exceeded"}"#,
-            6,
-            "rate_limited",
-            "rate limited (HTTP 429): Rate limit exceeded",
-        ),
-        (
-            500,
-            r#"{"message": "Credit service error"}"#,
-            5,
-            "server_error",
-            "the service failed (HTTP 500): Credit service error",
-        ),
-        (
-            502,
-            "<html><h1>Bad gateway</h1></html>",
-            5,
-            "server_error",
-            "the service failed (HTTP 502), with a web page instead of the API's answer",
-        ),
-        (599, "", 5, "server_error", "the service failed (HTTP 599)"),
-        (
-            201,
-            BALANCE,
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 201)",
-        ),
-        (
-            204,
-            "",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 204)",
-        ),
-        (
-            206,
-            BALANCE,
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 206)",
-        ),
-        (
-            304,
-            "",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 304)",
-        ),
-        (
-            400,
-            "Bad request",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 400): Bad request",
-        ),
-        (
-            407,
-            "",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 407)",
-        ),
-        (
-            418,
-            "",
-            8,
-            "unexpected_reply",
-            "unexpected reply (HTTP 418)",
-        ),
-    ] {
-        let api = api(status, body);
-        let check_url = check_url(&api.url());
-        let hint = match status {
-            401 | 403 => Some("the key came from CLADO_API_KEY"),
-            304 | 404 => Some(check_url.as_str()),
-            500.. => Some(TRY_LATER),
-            _ => None,
-        };
-        let error = expect_error(&mut ask(&api.url()), code, kind, message, hint);
-        assert_eq!(error["status"], status);
-        expect_the_same_error_in_every_format(|| ask(&api.url()), code);
+fn status_401_or_403_exits_3() {
+    for (status, text) in [(401, "Invalid API key"), (403, "Not authenticated")] {
+        let body = format!(r#"{{"detail": "{text}"}}"#);
+        let message = format!("{}: {text}", messages::key_rejected(status));
+        expect_status(status, &body, 3, "unauthorized", &message);
     }
+}
+
+#[test]
+fn status_404_exits_4() {
+    expect_status(404, "", 4, "not_found", messages::NOT_FOUND);
+}
+
+#[test]
+fn status_5xx_exits_5() {
+    let failed = messages::service_failed(500);
+    let body = r#"{"message": "Credit service error"}"#;
+    let message = format!("{failed}: Credit service error");
+    expect_status(500, body, 5, "server_error", &message);
+
+    let message = messages::service_failed(502) + messages::WITH_A_WEB_PAGE;
+    let page = "<html><h1>Bad gateway</h1></html>";
+    expect_status(502, page, 5, "server_error", &message);
+
+    let message = messages::service_failed(599);
+    expect_status(599, "", 5, "server_error", &message);
+}
+
+#[test]
+fn status_429_exits_6() {
+    let body = r#"{"error": "Rate limit exceeded"}"#;
+    let message = format!("{}: Rate limit exceeded", messages::RATE_LIMITED);
+    expect_status(429, body, 6, "rate_limited", &message);
+}
+
+#[test]
+fn any_other_status_exits_8() {
+    for (status, body) in [
+        (201, BALANCE),
+        (204, ""),
+        (206, BALANCE),
+        (304, ""),
+        (407, ""),
+        (418, ""),
+    ] {
+        let message = messages::unexpected_reply(status);
+        expect_status(status, body, 8, "unexpected_reply", &message);
+    }
+    let message = messages::unexpected_reply(400) + ": Bad request";
+    expect_status(400, "Bad request", 8, "unexpected_reply", &message);
 }
 
 #[test]
@@ -287,12 +238,11 @@ fn a_refused_connection_exits_7() {
     let port = DeadPort::new();
     let url = format!("http://{}", port.address);
     let stderr = run(&mut ask(&url)).stderr;
-    assert!(
-        stderr.starts_with(&format!("error: could not connect to {}: ", port.address)),
-        "{stderr}"
-    );
-    #[cfg(unix)]
-    assert!(stderr.ends_with(": connection refused\n"), "{stderr}");
+    // On Windows the system has another message.
+    let reason = if cfg!(unix) { messages::REFUSED } else { "" };
+    let message = messages::could_not_connect(port.address, reason);
+    let start = format!("error: {message}");
+    assert!(stderr.starts_with(&start), "{stderr}");
     expect_the_same_error_in_every_format(|| ask(&url), 7);
 }
 
@@ -302,8 +252,10 @@ fn a_name_that_does_not_exist_exits_7() {
     let run = run(&mut ask("https://clado.invalid"));
     assert_eq!((run.code, run.stdout.as_str()), (Some(7), ""));
     assert!(
-        run.stderr
-            .starts_with("error: could not resolve clado.invalid: "),
+        run.stderr.starts_with(&format!(
+            "error: {}",
+            messages::could_not_resolve("clado.invalid")
+        )),
         "{}",
         run.stderr
     );
@@ -313,10 +265,8 @@ fn a_name_that_does_not_exist_exits_7() {
 fn a_reply_without_a_balance_exits_8() {
     let api = api(200, "<html>welcome</html>");
     let run = run(&mut ask(&api.url()));
-    let message = format!(
-        "error: {} sent a web page instead of JSON (HTTP 200)\n",
-        api.host_with_port()
-    );
+    let problem = messages::web_page_instead_of_json(api.host_with_port());
+    let message = format!("error: {problem} (HTTP 200)\n");
     assert!(run.stderr.starts_with(&message), "{}", run.stderr);
     expect_the_same_error_in_every_format(|| ask(&api.url()), 8);
 }

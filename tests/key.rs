@@ -4,7 +4,9 @@ use std::fs;
 use std::io::pipe;
 use std::process::Stdio;
 
-use crate::common::messages::{KEY_ALONE, SAVE_AS_ASCII};
+use assert_cmd::Command;
+
+use crate::common::messages;
 use crate::common::server::Server;
 use crate::common::{
     BALANCE, KEY, KEY_WITHOUT_PREFIX, api, ask, clado, expect_balance, expect_error, run,
@@ -75,7 +77,7 @@ fn the_two_flags_exclude_each_other() {
 fn blank_variables_count_as_unset() {
     for blank in ["", " ", "\t\n"] {
         for variable in ["CLADO_API_KEY", "CLADO_API_KEY_FILE"] {
-            let message = format!("no API key: {variable} is set, but blank");
+            let message = format!("{}: {variable} is set, but blank", messages::NO_KEY);
             let mut command = clado();
             command.env(variable, blank).env("CLADO_API_URL", blank);
             expect_error(&mut command, 3, "no_api_key", &message, None);
@@ -87,14 +89,15 @@ fn blank_variables_count_as_unset() {
 fn a_blank_key_is_an_error_where_a_flag_asks_for_it() {
     let server = Server::silent();
     for blank in ["", " ", "\t\n"] {
-        let message = "the API key from --api-key is blank";
-        let flag = format!("--api-key={blank}");
-        expect_error(ask(&server.url()).arg(flag), 3, "no_api_key", message, None);
-        let message = "the API key from standard input is blank";
+        let message = messages::bad_key("--api-key", "is blank");
+        let mut command = ask(&server.url());
+        command.arg(format!("--api-key={blank}"));
+        expect_error(&mut command, 3, "no_api_key", &message, None);
+        let message = messages::bad_key("standard input", "is blank");
         let mut command = ask(&server.url());
         command.args(["--api-key-file", "-"]).write_stdin(blank);
         let hint = Some("check the command or the file that it comes from");
-        expect_error(&mut command, 3, "no_api_key", message, hint);
+        expect_error(&mut command, 3, "no_api_key", &message, hint);
     }
     server.expect_no_request();
 }
@@ -111,12 +114,12 @@ fn a_character_that_cannot_be_sent_is_named_with_its_place() {
         (
             "lk_secret\nvalue".into(),
             "has a line break after character 9",
-            Some(KEY_ALONE),
+            Some(messages::KEY_ALONE),
         ),
         (
             "lk_secret\r\nvalue".into(),
             "has a line break after character 9",
-            Some(KEY_ALONE),
+            Some(messages::KEY_ALONE),
         ),
         (
             "lk_secret\tvalue".into(),
@@ -151,12 +154,12 @@ fn a_character_that_cannot_be_sent_is_named_with_its_place() {
         (
             "\u{feff}lk_secretvalue".into(),
             "starts with a byte-order mark",
-            Some(SAVE_AS_ASCII),
+            Some(messages::SAVE_AS_ASCII),
         ),
         (
             utf16("\u{feff}lk_secretvalue"),
             "starts with a byte-order mark of UTF-16",
-            Some(SAVE_AS_ASCII),
+            Some(messages::SAVE_AS_ASCII),
         ),
         (
             "“lk_secretvalue”".into(),
@@ -169,7 +172,7 @@ fn a_character_that_cannot_be_sent_is_named_with_its_place() {
             Some("remove the quotes"),
         ),
     ] {
-        let message = format!("the API key from standard input {problem}");
+        let message = messages::bad_key("standard input", problem);
         let mut command = ask(&server.url());
         command.args(["--api-key-file", "-"]).write_stdin(key);
         expect_error(&mut command, 3, "no_api_key", &message, hint);
@@ -184,8 +187,8 @@ fn the_source_of_a_bad_key_is_named() {
     let file = folder.path().join("key");
     let bad = "lk_secret\tvalue";
     fs::write(&file, bad).unwrap();
-    let expect_problem = |source: &str, command: &mut assert_cmd::Command| {
-        let message = format!("the API key from {source} has a tab after character 9");
+    let expect_problem = |source: &str, command: &mut Command| {
+        let message = messages::bad_key(source, "has a tab after character 9");
         expect_error(command, 3, "no_api_key", &message, None);
     };
     expect_problem(
@@ -206,7 +209,7 @@ fn a_variable_or_an_argument_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let key = std::ffi::OsStr::from_bytes(b"lk_secret\xffvalue");
     let problem = "has a non-ASCII character after character 9";
-    let message = format!("the API key from CLADO_API_KEY {problem}");
+    let message = messages::bad_key("CLADO_API_KEY", problem);
     expect_error(
         clado().env("CLADO_API_KEY", key),
         3,
@@ -214,7 +217,7 @@ fn a_variable_or_an_argument_that_is_not_utf8_is_refused() {
         &message,
         None,
     );
-    let message = format!("the API key from --api-key {problem}");
+    let message = messages::bad_key("--api-key", problem);
     expect_error(
         clado().arg("--api-key").arg(key),
         3,
@@ -251,10 +254,7 @@ fn what_is_longer_than_a_key_is_refused_and_never_cut() {
         "k".repeat(1_000_000),
     ] {
         fs::write(&file, &key).unwrap();
-        let message = format!(
-            "the API key from {} is longer than 4096 characters",
-            file.display()
-        );
+        let message = messages::bad_key(file.display(), messages::KEY_TOO_LONG);
         let mut command = ask(&server.url());
         expect_error(
             command.arg("--api-key-file").arg(&file),
@@ -263,34 +263,25 @@ fn what_is_longer_than_a_key_is_refused_and_never_cut() {
             &message,
             None,
         );
-        let message = "the API key from standard input is longer than 4096 characters";
+        let message = messages::bad_key("standard input", messages::KEY_TOO_LONG);
         let mut command = ask(&server.url());
         command.args(["--api-key-file", "-"]).write_stdin(key);
-        expect_error(&mut command, 3, "no_api_key", message, None);
+        expect_error(&mut command, 3, "no_api_key", &message, None);
     }
-    let message = "the API key from CLADO_API_KEY is longer than 4096 characters";
-    let key = "k".repeat(4097);
-    expect_error(
-        ask(&server.url()).env("CLADO_API_KEY", key),
-        3,
-        "no_api_key",
-        message,
-        None,
-    );
+    let message = messages::bad_key("CLADO_API_KEY", messages::KEY_TOO_LONG);
+    let mut command = ask(&server.url());
+    command.env("CLADO_API_KEY", "k".repeat(4097));
+    expect_error(&mut command, 3, "no_api_key", &message, None);
     server.expect_no_request();
 }
 
 #[cfg(unix)]
 #[test]
 fn a_file_without_end_is_not_read_to_its_end() {
-    let message = "the API key from /dev/zero is longer than 4096 characters";
-    expect_error(
-        clado().args(["--api-key-file", "/dev/zero"]),
-        3,
-        "no_api_key",
-        message,
-        None,
-    );
+    let message = messages::bad_key("/dev/zero", messages::KEY_TOO_LONG);
+    let mut command = clado();
+    command.args(["--api-key-file", "/dev/zero"]);
+    expect_error(&mut command, 3, "no_api_key", &message, None);
 }
 
 #[test]
@@ -299,11 +290,9 @@ fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("missing"), folder.path().to_owned()] {
         let run = run(ask(&server.url()).arg("--api-key-file").arg(&path));
-        let message = format!(
-            "error: the API key from {} could not be read: ",
-            path.display()
-        );
-        assert!(run.stderr.starts_with(&message), "{run:?}");
+        let message = messages::bad_key(path.display(), "could not be read: ");
+        let start = format!("error: {message}");
+        assert!(run.stderr.starts_with(&start), "{run:?}");
         assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
     }
     server.expect_no_request();
@@ -323,8 +312,7 @@ fn the_path_of_the_key_file_is_escaped() {
         ),
         ("/missing/clé/ключ", "/missing/clé/ключ"),
     ] {
-        let message =
-            format!("the API key from {shown} could not be read: no such file or directory");
+        let message = messages::bad_key(shown, "could not be read: no such file or directory");
         expect_error(
             clado().args(["--api-key-file", path]),
             3,
@@ -339,8 +327,9 @@ fn the_path_of_the_key_file_is_escaped() {
 fn a_key_given_in_place_of_the_path_is_not_shown() {
     for key in [KEY, "lk_0123456789abcdef", "sk-0123456789abcdef"] {
         let run = run(clado().args(["--api-key-file", key]));
-        let message = "error: the API key from (redacted) could not be read: ";
-        assert!(run.stderr.starts_with(message), "{run:?}");
+        let message = messages::bad_key("(redacted)", "could not be read: ");
+        let start = format!("error: {message}");
+        assert!(run.stderr.starts_with(&start), "{run:?}");
         assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""));
     }
 }
@@ -390,72 +379,42 @@ fn standard_input_is_not_read_unless_asked_for() {
 #[test]
 fn a_rejected_key_is_described_but_not_shown() {
     let api = api(401, r#"{"detail": "Invalid API key"}"#);
-    let message = "the API key was rejected (HTTP 401): Invalid API key";
-    for (key, hint) in [
-        ("lk_test_not_a_real_key", "the key came from CLADO_API_KEY"),
-        ("sk-test_not_a_real_key", "the key came from CLADO_API_KEY"),
-        (
-            "pk_test_not_a_real_key",
-            "the key from CLADO_API_KEY does not start with \"lk_\"",
-        ),
-        (
-            "Bearer lk_test",
-            "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you",
-        ),
-        (
-            "bearer lk_test",
-            "the key from CLADO_API_KEY starts with \"Bearer \", which is added for you",
-        ),
-        (
-            "\"lk_test\"",
-            "the key from CLADO_API_KEY has quotes around it",
-        ),
-        (
-            "'lk_test'",
-            "the key from CLADO_API_KEY has quotes around it",
-        ),
-        (
-            "lk_test'",
-            "the key from CLADO_API_KEY has quotes around it",
-        ),
-        ("lk_te st", "the key from CLADO_API_KEY has a space inside"),
-    ] {
-        let mut command = ask(&api.url());
-        expect_error(
-            command.env("CLADO_API_KEY", key),
-            3,
-            "unauthorized",
-            message,
-            Some(hint),
-        );
+    let message = messages::key_rejected(401) + ": Invalid API key";
+    let expect_hint = |command: &mut Command, hint: String| {
+        expect_error(command, 3, "unauthorized", &message, Some(&hint));
+    };
+    for key in ["lk_test_not_a_real_key", "sk-test_not_a_real_key"] {
+        let hint = messages::key_came_from("CLADO_API_KEY");
+        expect_hint(ask(&api.url()).env("CLADO_API_KEY", key), hint);
     }
-    let hint = Some("the key came from --api-key");
-    expect_error(
-        ask(&api.url()).args(["--api-key", KEY]),
-        3,
-        "unauthorized",
-        message,
-        hint,
-    );
-    let hint = Some("the key came from standard input");
+    let bearer = "starts with \"Bearer \", which is added for you";
+    let quotes = "has quotes around it";
+    for (key, problem) in [
+        ("pk_test_not_a_real_key", messages::UNUSUAL_PREFIX),
+        ("Bearer lk_test", bearer),
+        ("bearer lk_test", bearer),
+        ("\"lk_test\"", quotes),
+        ("'lk_test'", quotes),
+        ("lk_test'", quotes),
+        ("lk_te st", "has a space inside"),
+    ] {
+        let hint = messages::odd_key("CLADO_API_KEY", problem);
+        expect_hint(ask(&api.url()).env("CLADO_API_KEY", key), hint);
+    }
+    let hint = messages::key_came_from("--api-key");
+    expect_hint(ask(&api.url()).args(["--api-key", KEY]), hint);
+    let hint = messages::key_came_from("standard input");
     let mut command = ask(&api.url());
-    command.args(["--api-key-file", "-"]).write_stdin(KEY);
-    expect_error(&mut command, 3, "unauthorized", message, hint);
+    expect_hint(command.args(["--api-key-file", "-"]).write_stdin(KEY), hint);
 }
 
 #[test]
 fn a_web_page_with_a_403_does_not_blame_the_key() {
     let api = api(403, "<html>Blocked by the firewall</html>");
-    let message = "access denied (HTTP 403), with a web page instead of the API's answer";
-    let url = format!("{}/api/credits", api.url());
-    let hint = format!("check CLADO_API_URL; the request went to {url}");
-    expect_error(
-        &mut ask(&api.url()),
-        3,
-        "unauthorized",
-        message,
-        Some(&hint),
-    );
+    let message = format!("access denied (HTTP 403){}", messages::WITH_A_WEB_PAGE);
+    let hint = messages::check_url(&api.url());
+    let mut command = ask(&api.url());
+    expect_error(&mut command, 3, "unauthorized", &message, Some(&hint));
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn a_variable_in_lower_case_is_not_read() {
         .env("clado_api_key", KEY)
         .env("clado_api_key_file", "/dev/null");
     let error = expect_json_error(&mut command, 3, "no_api_key");
-    assert_eq!(error["message"], "no API key");
+    assert_eq!(error["message"], messages::NO_KEY);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_variable_with_a_similar_name_is_not_read() {
             .env(format!("{name}_FILE"), file.path());
     }
     let error = expect_json_error(&mut command, 3, "no_api_key");
-    assert_eq!(error["message"], "no API key");
+    assert_eq!(error["message"], messages::NO_KEY);
 }
 
 /// Gives the key from each source to `check`.
@@ -344,11 +344,8 @@ fn standard_input_that_does_not_block_is_waited_for() {
     assert_eq!(run.stderr, "");
     assert_eq!(run.stdout, "247\n");
     assert_eq!(run.code, Some(0));
-    assert!(
-        server
-            .expect_one_request()
-            .contains(&format!(" Bearer {KEY}\r\n"))
-    );
+    let header = format!(" Bearer {KEY}\r\n");
+    assert!(server.expect_one_request().contains(&header));
 }
 
 #[cfg(unix)]
@@ -359,9 +356,10 @@ fn standard_input_that_does_not_block_and_stays_empty_is_waited_for_until_the_de
     let mut command =
         crate::common::std_command(clado().args(["--api-key-file", "-", "--timeout", "0.5"]));
     command.stdin(Stdio::from(OwnedFd::from(theirs)));
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = finish(command.spawn().unwrap());
     let message = "error: could not read the API key from standard input within 0.5 seconds\n";
-    assert_eq!((output.status.code(), stderr.as_str()), (Some(7), message));
-    assert_eq!(output.stdout, b"");
+    assert_eq!(run.stderr, message);
+    assert_eq!(run.stdout, "");
+    assert_eq!(run.code, Some(7));
 }

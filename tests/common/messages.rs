@@ -28,6 +28,9 @@ pub fn bad_key(source: impl Display, problem: &str) -> String {
     format!("the API key from {source} {problem}")
 }
 
+/// What is wrong with a key that is too long.
+pub const KEY_TOO_LONG: &str = "is longer than 4096 characters";
+
 /// The hint at a rejected key that looks right.
 pub fn key_came_from(source: impl Display) -> String {
     format!("the key came from {source}")

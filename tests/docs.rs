@@ -5,10 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+
+use assert_cmd::Command;
 
 use crate::common::server::{DeadPort, Server};
 use crate::common::tls::{self, Authority};
-use crate::common::{BALANCE, api, ask, clado, run};
+use crate::common::{BALANCE, Run, api, ask, clado, finish, run, std_command};
 
 const FLAGS: [&str; 13] = [
     "--json",
@@ -224,23 +227,30 @@ fn every_flag_and_every_variable_has_a_test_of_its_own() {
     }
 }
 
-/// A way to make the program fail.
-struct Failure {
-    kind: &'static str,
-    command: assert_cmd::Command,
+/// The kind and the exit code of each error that was provoked, as in [`KINDS`].
+#[derive(Default)]
+struct Provoked(BTreeSet<String>);
+
+impl Provoked {
+    /// Expects an error of this kind, which says the exit code itself.
+    #[track_caller]
+    fn add(&mut self, kind: &str, run: &Run) {
+        let report: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
+        let code = run.code.unwrap();
+        assert_eq!(report["error"]["kind"], kind);
+        assert_eq!(report["error"]["exit_code"], code);
+        self.0.insert(format!("{kind} {code}"));
+    }
 }
 
-/// A failure of each kind.
-fn failures() -> Vec<Failure> {
-    let mut failures = Vec::new();
-    let mut add = |kind, command| failures.push(Failure { kind, command });
+#[test]
+fn every_kind_can_be_provoked_and_has_its_exit_code() {
+    let mut provoked = Provoked::default();
+    let mut provoke = |kind, command: &mut Command| provoked.add(kind, &run(command.arg("--json")));
     let balance = api(200, BALANCE);
-    let url = balance.url();
-    let mut command = ask(&url);
-    command.args(["--min", "248"]);
-    add("below_minimum", command);
-    add("usage", ask("ftp://host"));
-    add("no_api_key", clado());
+    provoke("below_minimum", ask(&balance.url()).args(["--min", "248"]));
+    provoke("usage", &mut ask("ftp://host"));
+    provoke("no_api_key", &mut clado());
     for (kind, status) in [
         ("unauthorized", 401),
         ("not_found", 404),
@@ -248,55 +258,35 @@ fn failures() -> Vec<Failure> {
         ("rate_limited", 429),
         ("unexpected_reply", 418),
     ] {
-        let server = api(status, "");
-        add(kind, ask(&server.url()));
-        // The server answers for as long as the test runs.
-        std::mem::forget(server);
+        provoke(kind, &mut ask(&api(status, "").url()));
     }
     let silent = Server::silent();
-    let mut command = ask(&silent.url());
-    command.args(["--timeout", "0.5"]);
-    add("timeout", command);
-    std::mem::forget(silent);
+    provoke("timeout", ask(&silent.url()).args(["--timeout", "0.5"]));
     let port = DeadPort::new();
-    add("network", ask(&format!("http://{}", port.address)));
-    std::mem::forget(port);
+    provoke("network", &mut ask(&format!("http://{}", port.address)));
     let server = tls::api(tls::config(Authority::new().good()));
     let trusted = Authority::named("Another company").file();
-    let mut command = ask(&format!("https://{}", tls::name(&server)));
-    command.env("SSL_CERT_FILE", trusted.path());
-    add("tls", command);
-    std::mem::forget((server, trusted, balance));
-    failures
+    provoke("tls", &mut tls::ask_trusting(&server, &trusted));
+    provoked.add("local", &run_into_a_read_only_file(&balance.url()));
+
+    let expected = KINDS.map(str::to_owned).into();
+    assert_eq!(provoked.0, expected);
+    for code in &EXIT_CODES[1..] {
+        let (code, _) = code.split_once(' ').unwrap();
+        let is_provoked = KINDS.iter().any(|kind| kind.ends_with(code));
+        assert!(is_provoked, "no kind has the exit code {code}");
+    }
 }
 
-#[test]
-fn every_kind_can_be_provoked_and_has_its_exit_code() {
-    let mut provoked = Vec::new();
-    for mut failure in failures() {
-        let run = run(failure.command.arg("--json"));
-        let report: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
-        let kind = report["error"]["kind"].as_str().unwrap();
-        assert_eq!(kind, failure.kind);
-        assert_eq!(
-            report["error"]["exit_code"].as_i64(),
-            run.code.map(i64::from)
-        );
-        provoked.push(format!("{kind} {}", run.code.unwrap()));
-    }
-    // This one needs a full disk; tests/streams.rs has it.
-    provoked.push("local 9".to_owned());
-    let provoked: BTreeSet<&str> = provoked.iter().map(String::as_str).collect();
-    assert_eq!(provoked, BTreeSet::from(KINDS));
-    let codes: BTreeSet<char> = provoked
-        .iter()
-        .filter_map(|kind| kind.chars().last())
-        .collect();
-    let expected: BTreeSet<char> = EXIT_CODES[1..]
-        .iter()
-        .filter_map(|code| code.chars().next())
-        .collect();
-    assert_eq!(codes, expected);
+/// Runs with `--json` and a standard output that can only be read from.
+fn run_into_a_read_only_file(url: &str) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("output");
+    fs::write(&path, "").unwrap();
+    let mut command = std_command(ask(url).arg("--json"));
+    command.stdout(fs::File::open(path).unwrap());
+    command.stderr(Stdio::piped());
+    finish(command.spawn().unwrap())
 }
 
 #[test]

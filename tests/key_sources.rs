@@ -357,7 +357,7 @@ fn standard_input_that_does_not_block_and_stays_empty_is_waited_for_until_the_de
         crate::common::std_command(clado().args(["--api-key-file", "-", "--timeout", "0.5"]));
     command.stdin(Stdio::from(OwnedFd::from(theirs)));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let run = finish(command.spawn().unwrap());
+    let run = crate::common::finish(command.spawn().unwrap());
     let message = "error: could not read the API key from standard input within 0.5 seconds\n";
     assert_eq!(run.stderr, message);
     assert_eq!(run.stdout, "");

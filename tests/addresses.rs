@@ -182,6 +182,25 @@ mod with_own_hosts_file {
         replacing("/etc/hosts", hosts.path(), program)
     }
 
+    /// A named pipe can't be opened for reading before somebody writes, so a resolver that reads it hangs.
+    #[test]
+    fn a_resolver_that_hangs_ends_at_the_deadline_and_is_the_step_that_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("hosts");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let trusted = Authority::new().file();
+        let mut program = ask(&format!("https://{NAME}"));
+        program.env("SSL_CERT_FILE", trusted.path());
+        program.args(["--timeout", "1"]);
+        let Some(mut command) = replacing("/etc/hosts", &pipe, &program) else {
+            return;
+        };
+        let message = format!("could not resolve {NAME} within 1 second");
+        let hint = Some(messages::NO_PROXY_USED);
+        expect_error(&mut command, 7, "timeout", &message, hint);
+    }
+
     /// An API over TLS that is asked by [`NAME`].
     struct NamedApi {
         server: Server,

@@ -96,7 +96,7 @@ fn refuse_misplaced_key(config: &Config) -> Result<()> {
             return Err(Error::new(Kind::Usage, message));
         }
     }
-    // Without a setting it is the default host, which is no key.
+    // Without a setting it is the default host, which is not a key.
     if let Some(setting) = config.url_setting
         && text::repeats_key(config.endpoint.authority())
     {
@@ -172,7 +172,7 @@ fn unreadable(config: &Config, head: &Parts, body: &[u8], problem: Problem) -> E
     }
 }
 
-/// The error when there is no reply, or one whose head can't be read.
+/// The error when no reply came, or one whose head can't be read.
 fn head_error(config: &Config, error: ureq::Error) -> Error {
     let error = exchange_error(error, config);
     match error.kind {

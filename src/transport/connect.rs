@@ -66,6 +66,14 @@ struct Peer<'a> {
     hint: Option<Shown>,
 }
 
+impl Peer<'_> {
+    /// The error of a step that fails with `failure`.
+    fn error(&self, failure: &Shown, reason: &io::Error) -> Error {
+        let message = shown!("{}: {}", failure, Shown::reason(reason));
+        Error::new(Kind::Network, message).with_hint_if(self.hint.clone())
+    }
+}
+
 impl Connect {
     /// Opens a connection to the server, through the proxy if there is one, and starts TLS unless it is plain http.
     fn open(&self, tls: Option<&Tls>) -> Result<Connection> {
@@ -133,12 +141,7 @@ impl Connect {
         check.step_with_hint(failure.clone(), peer.hint.clone());
         let stream = match race::connect(&addresses, &|line| check.note(line)) {
             Ok(stream) => stream,
-            Err(error) => {
-                let message = shown!("{}: {}", failure, Shown::reason(&error));
-                let mut error = Error::new(Kind::Network, message);
-                error.hint = peer.hint.clone();
-                return Err(error);
-            }
+            Err(error) => return Err(peer.error(&failure, &error)),
         };
         // The request is one small write; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
@@ -149,15 +152,7 @@ impl Connect {
         let failure = shown!("could not resolve {}", peer.unresolved_name);
         self.check
             .step_with_hint(failure.clone(), peer.hint.clone());
-        match addresses_of(peer.host, peer.port) {
-            Ok(addresses) => Ok(addresses),
-            Err(error) => {
-                let message = shown!("{}: {}", failure, Shown::reason(&error));
-                let mut error = Error::new(Kind::Network, message);
-                error.hint = peer.hint.clone();
-                Err(error)
-            }
-        }
+        addresses_of(peer.host, peer.port).map_err(|error| peer.error(&failure, &error))
     }
 
     /// Connects through an HTTP proxy, with TLS to an https one.
@@ -188,8 +183,8 @@ impl Connect {
         Ok(stream)
     }
 
-    /// The server as a SOCKS proxy is told it: SOCKS 4 and 5 take an address, which is found out on this machine; 4a
-    /// and 5h take a name.
+    /// What a SOCKS proxy is asked to connect to: 4 and 5 take an address, which is resolved on this machine; 4a and 5h
+    /// take a name.
     fn socks_target(&self, proxy: &Proxy) -> Result<Target> {
         let endpoint = &self.check.config.endpoint;
         let host = endpoint.host();

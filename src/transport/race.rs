@@ -35,26 +35,34 @@ pub fn connect(addresses: &[SocketAddr], note: &dyn Fn(Shown)) -> io::Result<Tcp
         let Ok(attempt) = attempts.recv_timeout(ATTEMPT_DELAY) else {
             continue;
         };
-        note(attempt.outcome());
-        match attempt.result {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
+        if let Some(stream) = settle(attempt, &mut first_error, note) {
+            return Ok(stream);
         }
     }
     // With this sender gone, the channel ends with the last attempt that is under way.
     drop(sender);
     for attempt in attempts {
-        note(attempt.outcome());
-        match attempt.result {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
+        if let Some(stream) = settle(attempt, &mut first_error, note) {
+            return Ok(stream);
         }
     }
     Err(first_error.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
+/// Notes what became of an attempt. Returns the connection, or keeps the error if it is the first one.
+fn settle(
+    attempt: Attempt,
+    first_error: &mut Option<io::Error>,
+    note: &dyn Fn(Shown),
+) -> Option<TcpStream> {
+    note(attempt.outcome());
+    match attempt.result {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            first_error.get_or_insert(error);
+            None
+        }
+    }
 }
 
 /// An attempt that is over.

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::proxy::{Login, Protocol, Proxy};
 use crate::text::{Shown, shown};
 
-/// The server as the proxy is told it.
+/// What the proxy is asked to connect to.
 pub struct Target {
     pub host: Host,
     pub port: u16,

@@ -60,7 +60,7 @@ impl Tls {
     /// Starts TLS with `party`.
     ///
     /// # Errors
-    /// When the handshake fails. Nothing but the handshake has been sent then.
+    /// When the handshake fails. No request has been sent then.
     pub fn connect(
         &self,
         mut connection: Connection,
